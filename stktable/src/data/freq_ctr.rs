@@ -1,0 +1,1 @@
+//! Events per sliding period.
