@@ -1,1 +1,52 @@
-//! ebtree
+//! A lock-free elastic binary tree: an ordered map for many threads, reclaimed through hazard pointers.
+//!
+//! **No guard and no walk can block anybody.** A thread that is stopped inside an operation, or that keeps an
+//! [`Entry`] for an hour, costs the others nothing but the few nodes that its own hazard slots name.
+//!
+//! ```
+//! use ebtree::EbTree;
+//!
+//! let tree = EbTree::new();
+//! tree.insert(3_u64, "three");
+//! tree.insert(1, "one");
+//! assert_eq!(tree.get(&3).map(|entry| *entry.value()), Some("three"));
+//! assert_eq!(tree.ge(&2).map(|entry| *entry.key()), Some(3));
+//! assert_eq!(tree.pop_first().map(|entry| *entry.key()), Some(1));
+//! ```
+//!
+//! The shape is that of Willy Tarreau's ebtree: a binary radix tree in which insert and delete change a
+//! constant number of links. The concurrent algorithm is a leaf-oriented Patricia trie with the edge marks of
+//! Natarajan and Mittal (*Fast Concurrent Lock-Free Binary Search Trees*, PPoPP 2014), restricted to
+//! unlinking one node and one leaf per CAS, which makes it safe with hazard pointers (Michael, *Hazard Pointers: Safe Memory
+//! Reclamation for Lock-Free Objects*, IEEE TPDS 2004). The invariants stand in [`tree`].
+//!
+//! | promise | |
+//! | --- | --- |
+//! | progress | every operation is lock-free, ordered searches and walks too |
+//! | one key | `get`, `insert`, `remove`, `try_insert`, `get_or_insert_with` are linearizable |
+//! | order | a key present during the whole call is never passed over; results are in strict order |
+//! | memory | unlinked objects not yet freed are bounded, whatever a reader does: see [`Domain`] |
+//! | values | dropped exactly once, perhaps later and on another thread |
+//! | panics | in a visitor or predicate leave the tree as it was |
+//!
+//! Modules, in reading order: [`key`], [`tree`], [`intrusive`] (leaves that the caller allocates).
+
+pub mod intrusive;
+pub mod key;
+pub mod tree;
+
+mod edge;
+mod leaf;
+mod node;
+mod reclaim;
+mod sync;
+
+pub use key::Key;
+pub use reclaim::Domain;
+pub use tree::{EbTree, Entry};
+
+#[doc(hidden)]
+pub use sync::Mutant;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use sync::with_mutant;

@@ -1,0 +1,197 @@
+//! One edge: the word that names a child, with the child's bit position and two marks.
+//!
+//! ```text
+//! 63            48 47                          4  3    2     1    0
+//! +---------------+-----------------------------+----+-----+-----+------+
+//! | pos of child  | address of child            | -- |LEAF | TAG | FLAG |
+//! +---------------+-----------------------------+----+-----+-----+------+
+//! ```
+//!
+//! This is the one file that knows what the bits mean. `pos` is the key bit that the *child* tells apart; a
+//! leaf has none. `FLAG`: the child is a leaf that has been removed. `TAG`: frozen because the *other*
+//! edge of the same node is flagged. An edge with neither mark is *clean*; with one it is *frozen*, which is
+//! final (I2 of [`tree`](crate::tree)).
+//!
+//! The address takes 48 bits and is a multiple of 16; [`Edge::to_node`] and [`Edge::to_leaf`] check it,
+//! once per allocation. Words are packed with `map_addr`, so provenance is kept.
+
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use crate::node::Node;
+use crate::sync::AtomicPtr;
+
+const FLAG: usize = 1;
+const TAG: usize = 1 << 1;
+const LEAF: usize = 1 << 2;
+const MARKS: usize = FLAG | TAG;
+const POS_SHIFT: u32 = 48;
+const ADDRESS: usize = (1 << POS_SHIFT) - 16;
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("an edge packs a 16-bit position beside a 48-bit address: 64-bit targets only");
+
+/// What was read from an edge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Edge(*mut ());
+
+impl Edge {
+    /// The edge of an empty tree.
+    pub(crate) const NULL: Self = Self(core::ptr::null_mut());
+
+    /// Returns the clean edge to a node that tells apart bit `pos`.
+    pub(crate) fn to_node(node: NonNull<Node>, pos: u16) -> Self {
+        Self::pack(node.cast(), (pos as usize) << POS_SHIFT)
+    }
+
+    /// Returns the clean edge to a leaf.
+    pub(crate) fn to_leaf<L>(leaf: NonNull<L>) -> Self {
+        const { assert!(align_of::<L>() >= 16, "the low bits of a leaf's address hold marks") };
+        Self::pack(leaf.cast(), LEAF)
+    }
+
+    fn pack(child: NonNull<()>, bits: usize) -> Self {
+        let child = child.as_ptr();
+        assert!(child.addr() & !ADDRESS == 0, "a user address of 48 bits, a multiple of 16");
+        Self(child.map_addr(|address| address | bits))
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    pub(crate) fn is_leaf(self) -> bool {
+        self.0.addr() & LEAF != 0
+    }
+
+    /// Returns whether the child is a leaf that has been removed.
+    pub(crate) fn is_flagged(self) -> bool {
+        self.0.addr() & FLAG != 0
+    }
+
+    /// Returns whether either mark is set.
+    pub(crate) fn is_frozen(self) -> bool {
+        self.0.addr() & MARKS != 0
+    }
+
+    pub(crate) fn flagged(self) -> Self {
+        Self(self.0.map_addr(|word| word | FLAG))
+    }
+
+    pub(crate) fn tagged(self) -> Self {
+        Self(self.0.map_addr(|word| word | TAG))
+    }
+
+    /// Returns the edge without `TAG`. `FLAG` stays: a removed leaf that moves up is still removed.
+    pub(crate) fn untagged(self) -> Self {
+        Self(self.0.map_addr(|word| word & !TAG))
+    }
+
+    pub(crate) fn unmarked(self) -> Self {
+        Self(self.0.map_addr(|word| word & !MARKS))
+    }
+
+    /// Returns the bit position of the child, 0 for a leaf.
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits are left after the shift")]
+    pub(crate) fn pos(self) -> u16 {
+        (self.0.addr() >> POS_SHIFT) as u16
+    }
+
+    /// Returns what a hazard slot holds while this edge's child is protected.
+    pub(crate) fn address(self) -> *mut () {
+        self.0.map_addr(|word| word & ADDRESS)
+    }
+
+    /// Returns the child, which must be a node.
+    pub(crate) fn node(self) -> NonNull<Node> {
+        debug_assert!(!self.is_leaf() && !self.is_null());
+        // A node edge is only made by `to_node`, from a `NonNull`; an edge that lies gives null here.
+        NonNull::new(self.address().cast()).expect("a node edge holds an address")
+    }
+
+    /// Returns the child, which must be a leaf of this type.
+    pub(crate) fn leaf<L>(self) -> NonNull<L> {
+        debug_assert!(self.is_leaf());
+        NonNull::new(self.address().cast()).expect("a leaf edge holds an address")
+    }
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match (self.is_null(), self.is_leaf()) {
+            (true, _) => "null",
+            (_, true) => "leaf",
+            _ => "node",
+        };
+        let mark = if self.is_flagged() {
+            " FLAG"
+        } else if self.is_frozen() {
+            " TAG"
+        } else {
+            ""
+        };
+        write!(f, "{kind}@{:?} pos {}{mark}", self.address(), self.pos())
+    }
+}
+
+/// The place of an edge: in a node, or the root.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct AtomicEdge(AtomicPtr<()>);
+
+impl AtomicEdge {
+    pub(crate) fn new(edge: Edge) -> Self {
+        Self(AtomicPtr::new(edge.0))
+    }
+
+    /// Reads the edge. Acquire: what is read through it was initialised before it was published (S2).
+    #[inline]
+    pub(crate) fn load(&self) -> Edge {
+        Edge(self.0.load(Ordering::Acquire))
+    }
+
+    /// Writes the edge of a node that nobody else can see yet. Relaxed: the CAS that publishes the node
+    /// orders it.
+    pub(crate) fn store_private(&self, edge: Edge) {
+        self.0.store(edge.0, Ordering::Relaxed);
+    }
+
+    /// Replaces `current` by `new`, or returns what is there.
+    ///
+    /// AcqRel: Release publishes what `new` leads to (S2) and the frozen edges of what is unlinked
+    /// (S3); Acquire because the caller goes on with the child it took away. Acquire on failure: the
+    /// only caller that uses the value (the TAG loop) copies it into another edge.
+    #[inline]
+    pub(crate) fn replace(&self, current: Edge, new: Edge) -> Result<Edge, Edge> {
+        self.0
+            .compare_exchange(current.0, new.0, Ordering::AcqRel, Ordering::Acquire)
+            .map(Edge)
+            .map_err(Edge)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[repr(align(16))]
+    struct Leaf;
+
+    #[test]
+    fn marks_do_not_touch_the_rest() {
+        let node = Box::new(Node::private());
+        let node = NonNull::from(&*node);
+        let edge = Edge::to_node(node, 0xffff);
+        assert_eq!((edge.pos(), edge.node(), edge.is_frozen()), (0xffff, node, false));
+        assert_eq!(edge.tagged().untagged(), edge);
+        assert!(edge.tagged().is_frozen() && !edge.tagged().is_flagged());
+
+        let leaf = Leaf;
+        let edge = Edge::to_leaf(NonNull::from(&leaf));
+        assert!(edge.is_leaf() && edge.flagged().is_frozen());
+        assert_eq!(edge.flagged().tagged().untagged(), edge.flagged(), "the flag survives");
+        assert_eq!(edge.flagged().leaf::<Leaf>(), NonNull::from(&leaf));
+        assert!(Edge::NULL.is_null() && !Edge::NULL.is_leaf() && !Edge::NULL.is_frozen());
+    }
+}

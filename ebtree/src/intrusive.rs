@@ -1,0 +1,335 @@
+//! Trees of objects that the caller allocates, and that may be members of other structures too.
+//!
+//! [`EbTree`](crate::EbTree) owns its leaves. Here the leaf is the caller's: a stick-table entry, say, that is found
+//! by key, waits for its expiry and stands in an update order, all in one allocation. The tree says when it
+//! has let go of a leaf ([`Leaf::unlinked`]); the caller says when the leaf is given up for good
+//! ([`Retire::retire`]); the [`Domain`] frees it when nobody looks at it any more.
+//!
+//! Every operation is lock-free. No guard can block anybody.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use crate::edge::{AtomicEdge, Edge};
+pub use crate::leaf::{Leaf, Retire};
+use crate::node::Node;
+use crate::reclaim::hazard::{Domain, Guard};
+use crate::tree::descent::{Depth, Walk};
+pub(crate) use crate::tree::ordered::Seek;
+
+/// A leaf that was found. It is not freed while this guard lives; it may be removed meanwhile.
+pub struct Ref<'t, L> {
+    leaf: NonNull<L>,
+    guard: Guard<'t>,
+    tree: PhantomData<&'t L>,
+}
+
+impl<L> Ref<'_, L> {
+    /// Returns the address of the leaf, which tells it from any other as long as the guard lives.
+    #[must_use]
+    pub const fn as_ptr(&self) -> NonNull<L> {
+        self.leaf
+    }
+}
+
+impl<L> Deref for Ref<'_, L> {
+    type Target = L;
+
+    fn deref(&self) -> &L {
+        debug_assert!(core::mem::size_of_val(&self.guard) > 0);
+        // SAFETY: `guard` has protected the leaf since it was known to be linked.
+        unsafe { self.leaf.as_ref() }
+    }
+}
+
+impl<L: fmt::Debug> fmt::Debug for Ref<'_, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A row of `2^k` trees in one array, for keys that begin with evenly spread bits (a hash): the caller picks
+/// the tree by those bits. One tree is a row of one.
+///
+/// Each tree is in ascending order of its keys; across trees there is no order but that of their indexes.
+pub struct Forest<L: Leaf> {
+    roots: Box<[AtomicEdge]>,
+    domain: Domain,
+    leaves: PhantomData<L>,
+}
+
+impl<L: Leaf> Forest<L> {
+    /// Makes `2^k` empty trees, of 8 bytes each, that reclaim through `domain`.
+    ///
+    /// # Panics
+    /// When `k` is above 32.
+    #[must_use]
+    pub fn new_in(k: u32, domain: Domain) -> Self {
+        assert!(k <= 32, "at most 2^32 roots");
+        let roots = (0..1_u64 << k).map(|_| AtomicEdge::new(Edge::NULL)).collect();
+        Self { roots, domain, leaves: PhantomData }
+    }
+
+    /// Returns the number of trees.
+    #[must_use]
+    pub fn trees(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Returns the domain.
+    #[must_use]
+    pub const fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    fn walk(&self, tree: usize) -> Walk<'_, L> {
+        Walk::new(&self.roots[tree], &self.domain)
+    }
+
+    fn reference<'t>(walk: &Walk<'t, L>, depth: Depth) -> Ref<'t, L> {
+        let leaf = walk.leaf_pointer(depth);
+        let guard = walk.operation.guard(depth, leaf.as_ptr().cast());
+        Ref { leaf, guard, tree: PhantomData }
+    }
+
+    /// Returns the leaf of this key.
+    ///
+    /// Lock-free; writes nothing that is shared but its slots, unless it meets two half-removed nodes in a row.
+    ///
+    /// # Panics
+    /// When there is no tree of that index; so do all methods that take one.
+    #[must_use]
+    pub fn get(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        let (leaf, slot, address) = {
+            let found = walk.find(key)?;
+            (NonNull::from(found.leaf), found.slot, found.address)
+        };
+        Some(Ref { leaf, guard: walk.operation.guard(slot, address), tree: PhantomData })
+    }
+
+    /// Calls `visit` with the leaf of this key, without the cost of a guard. `visit` may use this and
+    /// other trees.
+    pub fn get_with<T>(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        visit: impl FnOnce(&L) -> T,
+    ) -> Option<T> {
+        let mut walk = self.walk(tree);
+        walk.find(key).map(|found| visit(found.leaf))
+    }
+
+    /// Links `new`, unless its key is there already: then returns the leaf that has it.
+    ///
+    /// # Errors
+    /// The leaf that has the key. `new` is the caller's again.
+    ///
+    /// # Safety
+    /// 1. `new` is initialised, nobody else can see it, no tree links it, and `key` is its key.
+    /// 2. It stays allocated until it is retired after [`Leaf::unlinked`] was called, or the forest is dropped,
+    ///    which frees it.
+    pub unsafe fn insert(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        new: NonNull<L>,
+    ) -> Result<(), Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        // SAFETY: 1 and 2 are the caller's.
+        unsafe { walk.insert(key, new) }.map_err(|depth| Self::reference(&walk, depth))
+    }
+
+    /// Links `new` and returns it, unless its key is there already.
+    ///
+    /// # Errors
+    /// The leaf that has the key. `new` is the caller's again.
+    ///
+    /// # Safety
+    /// As for [`insert`](Self::insert).
+    pub unsafe fn get_or_insert(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        new: NonNull<L>,
+    ) -> Result<Ref<'_, L>, Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        // Protected before it is linked, so that it stays so when somebody removes it at once.
+        let guard = walk.operation.guard(0, new.as_ptr().cast());
+        // SAFETY: 1 and 2 are the caller's.
+        match unsafe { walk.insert(key, new) } {
+            Ok(()) => Ok(Ref { leaf: new, guard, tree: PhantomData }),
+            Err(depth) => Err(Self::reference(&walk, depth)),
+        }
+    }
+
+    /// Puts `new` in the place of `old`, which has the same key, if `old` is still linked; the key is never
+    /// absent in between. Returns whether it was.
+    ///
+    /// # Safety
+    /// As for [`insert`](Self::insert).
+    pub unsafe fn replace_if(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        old: NonNull<L>,
+        new: NonNull<L>,
+    ) -> bool {
+        let mut walk = self.walk(tree);
+        loop {
+            let Some(depth) = walk.descend(key) else { return false };
+            if walk.leaf_pointer(depth) != old {
+                return false;
+            }
+            // SAFETY: 1 and 2 are the caller's.
+            if unsafe { walk.replace(depth, new) } {
+                return true;
+            }
+        }
+    }
+
+    /// Removes the leaf of this key if `is_it` says so. Returns whether this call removed it.
+    ///
+    /// When it returns true, the leaf is unlinked and [`Leaf::unlinked`] has been called or is being called by
+    /// a helper. Decide by the leaf's address to remove a certain one: a key may have been removed and inserted
+    /// again.
+    pub fn remove_if(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        mut is_it: impl FnMut(&L) -> bool,
+    ) -> bool {
+        let mut walk = self.walk(tree);
+        loop {
+            let Some(depth) = walk.descend(key) else { return false };
+            let leaf = walk.leaf(depth);
+            if leaf.first_difference(key).is_some() || !is_it(leaf) {
+                return false;
+            }
+            if walk.remove(depth).is_some() {
+                return true;
+            }
+        }
+    }
+
+    /// Removes the leaf of this key and returns it.
+    #[must_use]
+    pub fn take(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        loop {
+            let depth = walk.descend(key)?;
+            let leaf = walk.leaf_pointer(depth);
+            if walk.leaf(depth).first_difference(key).is_some() {
+                return None;
+            }
+            if let Some(guard) = walk.remove(depth) {
+                return Some(Ref { leaf, guard, tree: PhantomData });
+            }
+        }
+    }
+
+    /// Removes the first (or last) leaf if `is_due` agrees, and returns it. Exactly one caller gets a leaf.
+    #[must_use]
+    pub fn take_end_if(
+        &self,
+        tree: usize,
+        first: bool,
+        mut is_due: impl FnMut(&L) -> bool,
+    ) -> Option<Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        loop {
+            let depth = walk.end(first)?;
+            let leaf = walk.leaf_pointer(depth);
+            if !is_due(walk.leaf(depth)) {
+                return None;
+            }
+            if let Some(guard) = walk.remove(depth) {
+                return Some(Ref { leaf, guard, tree: PhantomData });
+            }
+        }
+    }
+
+    /// Returns the leaf with the smallest key of one tree.
+    #[must_use]
+    pub fn first(&self, tree: usize) -> Option<Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        walk.end(true).map(|depth| Self::reference(&walk, depth))
+    }
+
+    /// Returns the leaf with the largest key of one tree.
+    #[must_use]
+    pub fn last(&self, tree: usize) -> Option<Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        walk.end(false).map(|depth| Self::reference(&walk, depth))
+    }
+
+    /// Returns the leaf with the smallest key that is at least `key`.
+    #[must_use]
+    pub fn ge(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+        self.seek(tree, key, Seek::GE)
+    }
+
+    /// Returns the leaf with the smallest key above `key`.
+    #[must_use]
+    pub fn gt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+        self.seek(tree, key, Seek::GT)
+    }
+
+    /// Returns the leaf with the largest key that is at most `key`.
+    #[must_use]
+    pub fn le(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+        self.seek(tree, key, Seek::LE)
+    }
+
+    /// Returns the leaf with the largest key below `key`.
+    #[must_use]
+    pub fn lt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+        self.seek(tree, key, Seek::LT)
+    }
+
+    fn seek(&self, tree: usize, key: L::Key<'_>, seek: Seek) -> Option<Ref<'_, L>> {
+        let mut walk = self.walk(tree);
+        walk.seek(key, seek).map(|depth| Self::reference(&walk, depth))
+    }
+
+    /// Begins an operation of this domain, for a caller that unlinks leaves from structures of its own and then
+    /// [retires](Retire::retire) them, or that protects one by hand.
+    pub fn with_retire<T>(&self, run: impl FnOnce(&Retire<'_, '_>) -> T) -> T {
+        let operation = self.domain.enter();
+        run(&Retire::new(&operation))
+    }
+}
+
+impl<L: Leaf> Drop for Forest<L> {
+    fn drop(&mut self) {
+        let mut rest: Vec<Edge> = Vec::new();
+        for root in &self.roots {
+            rest.push(root.load());
+            while let Some(edge) = rest.pop() {
+                if edge.is_null() {
+                    continue;
+                }
+                if edge.is_leaf() {
+                    // SAFETY: linked, so not retired (I1), met once, and nobody else is in the tree.
+                    unsafe { L::free(edge.leaf()) };
+                    continue;
+                }
+                let node = edge.node();
+                for side in [false, true] {
+                    // SAFETY: linked, and freed only below.
+                    rest.push(unsafe { node.as_ref() }.edge(side).load());
+                }
+                // SAFETY: linked, so not retired (I1), met once, and nobody else is in the tree.
+                unsafe { Node::free(node) };
+            }
+        }
+    }
+}
+
+impl<L: Leaf> fmt::Debug for Forest<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forest").field("trees", &self.roots.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! What a tree asks of its leaves.
+
+use core::ptr::NonNull;
+
+use crate::reclaim::hazard::Operation;
+
+/// The end of a tree: an object with a key, which the tree links by its address.
+///
+/// [`EbTree`](crate::EbTree) has its own leaf. Implement this one for objects that are leaves of a tree
+/// and members of other structures at once, so that one allocation serves all of them; such a tree is an
+/// [`intrusive::Tree`](crate::intrusive::Tree).
+///
+/// # Safety
+///
+/// 1. `key` returns an equal key every time, as long as the object lives.
+/// 2. The object is aligned to 16 bytes (checked when it is linked).
+/// 3. `unlinked` gives the object to [`Retire::retire`] or sees to it that somebody else does later, and does
+///    nothing that would end it sooner.
+/// 4. `free` may run on any thread.
+pub unsafe trait Leaf: Sized + Send + Sync + 'static {
+    /// What a leaf is looked up by.
+    type Key<'k>: Copy;
+
+    /// Returns the leaf's key.
+    fn key(&self) -> Self::Key<'_>;
+
+    /// Returns the position of the most significant bit in which the leaf's key differs from `key`,
+    /// `None` if they are equal; see [`Key`](crate::Key).
+    fn first_difference(&self, key: Self::Key<'_>) -> Option<u16>;
+
+    /// Returns the bit of `key` at `position`.
+    fn bit(key: Self::Key<'_>, position: u16) -> bool;
+
+    /// Called by whoever unlinked the leaf, once each time it was linked. Concurrent readers may
+    /// still hold it.
+    ///
+    /// # Safety
+    /// 1. `this` was unlinked just now by the caller, and is protected by the tree's domain until it is
+    ///    retired.
+    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>);
+
+    /// Gives the leaf's memory back.
+    ///
+    /// # Safety
+    /// 1. Nobody reads the leaf now or later. Called once.
+    unsafe fn free(this: NonNull<Self>);
+
+    /// Called at the first dereference of a leaf that was found. For models, which have to see it.
+    #[doc(hidden)]
+    fn touched(&self) {}
+}
+
+/// Hands unlinked objects to the domain of the tree they were unlinked from.
+#[derive(Debug)]
+pub struct Retire<'a, 'd> {
+    operation: &'a Operation<'d>,
+}
+
+impl<'a, 'd> Retire<'a, 'd> {
+    pub(crate) const fn new(operation: &'a Operation<'d>) -> Self {
+        Self { operation }
+    }
+
+    /// Hands over a leaf, to be [freed](Leaf::free) once nobody protects it.
+    ///
+    /// # Safety
+    /// 1. No tree of this domain links the leaf any more, nor does any structure from which a pointer to it is
+    ///    taken and then published in a slot of this domain; and the last unlinking happens before this call.
+    /// 2. Called once for this leaf.
+    pub unsafe fn retire<L: Leaf>(&self, leaf: NonNull<L>) {
+        unsafe fn free<L: Leaf>(object: NonNull<()>) {
+            // SAFETY: called by the domain when nobody protects the object, once; its type is the one
+            // it was retired with.
+            unsafe { L::free(object.cast()) };
+        }
+        // SAFETY: 1 and 2 are the caller's; 3 is 4 of the trait's contract.
+        unsafe { self.operation.retire(leaf.cast(), free::<L>) };
+    }
+}

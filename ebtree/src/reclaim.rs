@@ -1,0 +1,5 @@
+//! Reclamation: when is the memory of an unlinked node given back?
+
+pub(crate) mod hazard;
+
+pub use hazard::Domain;

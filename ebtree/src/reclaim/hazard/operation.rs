@@ -1,0 +1,153 @@
+//! One operation of one thread: the slots and the path it uses, and what it retires.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use super::barrier::Barrier;
+use super::domain::{Inner, Record};
+use super::guard::Guard;
+use super::local::{Local, Retired, attach, release};
+use crate::edge::{AtomicEdge, Edge};
+use crate::sync::Arc;
+
+/// One level of a path: where an edge is, and what was read from it while its child was protected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) edge: *const AtomicEdge,
+    pub(crate) value: Edge,
+}
+
+/// An operation under way. Operations of one thread nest: a visitor or a value's `drop` may begin another,
+/// which takes its slots above those in use here. When the outermost one ends, its thread scans if
+/// enough is retired.
+pub(crate) struct Operation<'d> {
+    inner: &'d Arc<Inner>,
+    record: NonNull<Record>,
+    /// The first slot of this operation.
+    base: usize,
+    barrier: Barrier,
+    /// The record is given back at the end, because the thread is ending.
+    temporary: bool,
+}
+
+impl<'d> Operation<'d> {
+    #[inline]
+    pub(super) fn enter(inner: &'d Arc<Inner>) -> Self {
+        let attachment = attach(inner);
+        let mut operation = Self {
+            inner,
+            record: attachment.record,
+            base: 0,
+            barrier: inner.barrier(),
+            temporary: attachment.temporary,
+        };
+        operation.base = operation.with_local(|local| {
+            local.depth += 1;
+            local.top
+        });
+        operation
+    }
+
+    #[inline]
+    fn record(&self) -> &Record {
+        // SAFETY: a record outlives the domain's last reference (H2), and `inner` is one.
+        unsafe { self.record.as_ref() }
+    }
+
+    /// Calls `f` with the owner's part. `f` never calls anything that could come back here.
+    #[inline]
+    fn with_local<T>(&self, f: impl FnOnce(&mut Local) -> T) -> T {
+        // SAFETY: this thread owns the record (H1), and no other borrow is live: every borrow is made
+        // here, and no `f` begins or ends an operation.
+        f(unsafe { &mut *self.record().local() })
+    }
+
+    /// Announces `address` in slot `index` of this operation; what is read after the call comes after
+    /// the announcement (S1).
+    #[inline]
+    pub(crate) fn publish(&self, index: usize, address: *mut ()) {
+        let slot = self.base + index;
+        // Counted before it is published, so that a refused publication is cleared too.
+        self.with_local(|local| local.top = local.top.max(slot + 1));
+        self.record().operations.publish(slot, address);
+        self.barrier.light();
+    }
+
+    /// Notes level `index` of the path.
+    #[inline]
+    pub(crate) fn set_step(&self, index: usize, step: Step) {
+        let at = self.base + index;
+        self.with_local(|local| {
+            if let Some(place) = local.path.get_mut(at) {
+                *place = step;
+            } else {
+                local.path.resize(at + 1, step);
+            }
+        });
+    }
+
+    /// Returns level `index` of the path.
+    #[inline]
+    pub(crate) fn step(&self, index: usize) -> Step {
+        self.with_local(|local| local.path[self.base + index])
+    }
+
+    /// Keeps what slot `index` protects, beyond the end of the operation.
+    #[inline]
+    pub(crate) fn guard(&self, index: usize, address: *mut ()) -> Guard<'d> {
+        let slot = self.with_local(|local| {
+            local.free_guards.pop().unwrap_or_else(|| {
+                local.guards += 1;
+                local.guards - 1
+            })
+        });
+        if crate::sync::mutant(crate::sync::Mutant::CopyAfterClear) {
+            self.record().operations.clear(self.base + index);
+        }
+        // Release, and before the operation's slot is cleared: H3.
+        self.record().guards.publish(slot, address);
+        // SAFETY: the domain outlives `'d`, and the record the domain (H2).
+        unsafe { Guard::new(self.record, slot) }
+    }
+
+    /// Hands over an object that was unlinked, to be freed once nobody protects it.
+    ///
+    /// # Safety
+    /// 1. Nobody can find `object` any more: it was unlinked, and the unlinking happens before this call.
+    /// 2. Called once for this object.
+    /// 3. `free(object)` may be called on any thread once nobody reads the object, and neither uses nor ends
+    ///    anything that the object's finder could still hold.
+    pub(crate) unsafe fn retire(&self, object: NonNull<()>, free: unsafe fn(NonNull<()>)) {
+        let pending = self.with_local(|local| {
+            local.retired.push(Retired::new(object, free));
+            local.retired.len()
+        });
+        self.record().pending.store(pending, core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Drop for Operation<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let top = self.with_local(|local| core::mem::replace(&mut local.top, self.base));
+        for slot in self.base..top {
+            self.record().operations.clear(slot);
+        }
+        let scan = self.with_local(|local| {
+            local.depth -= 1;
+            local.depth == 0 && local.retired.len() >= local.threshold.max(self.inner.batch)
+        });
+        if scan {
+            super::scan::scan(self.inner, self.record());
+        }
+        if self.temporary {
+            release(self.inner, self.record());
+        }
+    }
+}
+
+impl fmt::Debug for Operation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("base", &self.base).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! The slots of one record: segments of slots that are added when a path gets deeper, never taken away.
+
+use core::sync::atomic::Ordering;
+
+use crate::sync::AtomicPtr;
+
+/// Slots in a segment. Small in models, so that they grow there too.
+pub(crate) const SEGMENT: usize = if cfg!(loom) { 4 } else { 64 };
+
+/// A growing row of slots. Written by the record's owner, read by every scan.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    first: Segment,
+}
+
+#[derive(Debug)]
+struct Segment {
+    slots: [AtomicPtr<()>; SEGMENT],
+    next: AtomicPtr<Self>,
+}
+
+impl Segment {
+    fn new() -> Self {
+        Self {
+            slots: core::array::from_fn(|_| AtomicPtr::new(core::ptr::null_mut())),
+            next: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+}
+
+impl Slots {
+    pub(crate) fn new() -> Self {
+        Self { first: Segment::new() }
+    }
+
+    /// Announces an address. Release: our use of what this slot named before happens before its
+    /// reclaimer finds the slot changed (S4).
+    #[inline]
+    pub(crate) fn publish(&self, index: usize, address: *mut ()) {
+        let slot = if index < SEGMENT { &self.first.slots[index] } else { self.deep(index) };
+        slot.store(address, Ordering::Release);
+    }
+
+    /// Clears a slot. Release: S4.
+    #[inline]
+    pub(crate) fn clear(&self, index: usize) {
+        self.publish(index, core::ptr::null_mut());
+    }
+
+    /// Returns a slot beyond the first segment, which is added if it is not there yet. Only the owner
+    /// comes here, so there is one writer of each `next`.
+    #[cold]
+    fn deep(&self, index: usize) -> &AtomicPtr<()> {
+        let mut segment = &self.first;
+        let mut index = index;
+        while index >= SEGMENT {
+            let mut next = segment.next.load(Ordering::Relaxed);
+            if next.is_null() {
+                next = Box::into_raw(Box::new(Segment::new()));
+                // Release: a scan that finds the segment finds its slots initialised.
+                segment.next.store(next, Ordering::Release);
+            }
+            // SAFETY: not null, made by `Box::into_raw` above or in an earlier call, and freed only in
+            // `drop`, which has `self` to itself.
+            segment = unsafe { &*next };
+            index -= SEGMENT;
+        }
+        &segment.slots[index]
+    }
+
+    /// Adds every announced address to `found`, in ascending order of slots (H3).
+    pub(crate) fn collect(&self, found: &mut Vec<usize>) {
+        let mut segment = &self.first;
+        loop {
+            for slot in &segment.slots {
+                // Acquire: S4.
+                let address = slot.load(Ordering::Acquire);
+                if !address.is_null() {
+                    found.push(address.addr());
+                }
+            }
+            // Acquire: pairs with the Release in `deep`.
+            let next = segment.next.load(Ordering::Acquire);
+            if next.is_null() {
+                return;
+            }
+            // SAFETY: as in `deep`.
+            segment = unsafe { &*next };
+        }
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        let mut next = self.first.next.load(Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: made by `Box::into_raw` in `deep`; each is met once on this list; nobody else has
+            // the record any more.
+            let segment = unsafe { Box::from_raw(next) };
+            next = segment.next.load(Ordering::Relaxed);
+        }
+    }
+}

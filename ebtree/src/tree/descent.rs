@@ -1,0 +1,180 @@
+//! The descent: how every operation finds its place, keeps its path protected, and removes what is
+//! half removed on the way.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::edge::{AtomicEdge, Edge};
+use crate::leaf::{Leaf, Retire};
+use crate::node::Node;
+use crate::reclaim::hazard::{Domain, Operation, Step};
+use crate::sync::{Mutant, mutant, relax};
+
+/// One operation on one tree: a root edge, and the protected path that leads down from it.
+///
+/// Level `i` of the path is an edge and the child that was read from it; the child is protected by slot
+/// `i`. Level 0 is the root edge. Edge `i + 1` lies in child `i`.
+#[derive(Debug)]
+pub(crate) struct Walk<'t, L> {
+    pub(crate) operation: Operation<'t>,
+    pub(super) root: &'t AtomicEdge,
+    leaves: PhantomData<fn() -> L>,
+}
+
+/// A level of the path that ends in a clean edge to a leaf.
+pub(crate) type Depth = usize;
+
+impl<'t, L: Leaf> Walk<'t, L> {
+    pub(crate) fn new(root: &'t AtomicEdge, domain: &'t Domain) -> Self {
+        Self { operation: domain.enter(), root, leaves: PhantomData }
+    }
+
+    /// Returns the child at a level of the path.
+    #[inline]
+    pub(super) fn node(&self, level: usize) -> &Node {
+        // SAFETY: slot `level` protects the child of this step (levels of the path are only set after
+        // their validation, and a slot is only published anew together with its level), and a published
+        // node changes through its atomic edges only.
+        unsafe { self.operation.step(level).value.node().as_ref() }
+    }
+
+    /// Returns the leaf at the end of the path.
+    #[inline]
+    pub(crate) fn leaf(&self, depth: Depth) -> &L {
+        // SAFETY: as in `node`; leaves are shared by reference only.
+        let leaf = unsafe { self.leaf_pointer(depth).as_ref() };
+        leaf.touched();
+        leaf
+    }
+
+    pub(crate) fn leaf_pointer(&self, depth: Depth) -> NonNull<L> {
+        self.operation.step(depth).value.leaf()
+    }
+
+    /// Returns the edge of a level.
+    #[inline]
+    pub(super) fn edge(&self, step: Step) -> &AtomicEdge {
+        // SAFETY: level 0 is the root edge, borrowed for 't; any other lies in the child of the level above,
+        // which its slot protects.
+        unsafe { &*step.edge }
+    }
+
+    /// Goes down by the bits of a key. Returns the level of the leaf, or `None` if the tree is empty.
+    ///
+    /// The leaf was linked by a clean edge when that was read for the second time, and the whole path was
+    /// clean level by level. Lock-free: each turn that does not go down follows another thread's
+    /// successful CAS, or removes a frozen edge itself.
+    #[inline]
+    pub(crate) fn descend(&mut self, key: L::Key<'_>) -> Option<Depth> {
+        self.descend_by(|position| L::bit(key, position))
+    }
+
+    /// Goes down, asking `bit` for the side at each node.
+    #[inline]
+    pub(super) fn descend_by(&mut self, bit: impl Fn(u16) -> bool) -> Option<Depth> {
+        let mut level = 0;
+        let mut edge: *const AtomicEdge = self.root;
+        loop {
+            // SAFETY: the root edge, or an edge of child `level - 1`, which slot `level - 1` protects.
+            let place = unsafe { &*edge };
+            let value = place.load();
+            if value.is_null() {
+                // Only the root edge is ever null.
+                return None;
+            }
+            if value.is_frozen() {
+                if level == 0 {
+                    self.clear_root(value);
+                } else {
+                    self.help(level);
+                    level -= 1;
+                    edge = self.operation.step(level).edge;
+                }
+                relax();
+                continue;
+            }
+            self.operation.publish(level, value.address());
+            // The second read, S1: unchanged and clean, so the child was linked after it was published (I6),
+            // and whoever retires it scans later.
+            if place.load() != value && !mutant(Mutant::NoValidation) {
+                relax();
+                continue;
+            }
+            self.operation.set_step(level, Step { edge, value });
+            if value.is_leaf() {
+                return Some(level);
+            }
+            edge = self.node(level).edge(bit(value.pos()));
+            level += 1;
+        }
+    }
+
+    /// Takes a removed leaf off the root edge.
+    fn clear_root(&self, flagged: Edge) {
+        debug_assert!(flagged.is_flagged(), "the root edge is never tagged");
+        // Right for whatever leaf the edge holds with a flag: it is removed, and alone in the tree. So
+        // the child needs no protection. What is retired is what the CAS returned.
+        if let Ok(removed) = self.root.replace(flagged, Edge::NULL) {
+            self.unlinked(removed);
+        }
+    }
+
+    /// Removes child `level - 1`, one of whose edges is frozen, and the removed leaf below it. Returns
+    /// whether this call did it; if not, the edge above has changed.
+    ///
+    /// ```text
+    ///        │ a                    │ a
+    ///      [ X ]          ─►        │
+    ///  FLAG /  \ s|TAG              │ s
+    ///   leaf   rest                rest
+    /// ```
+    pub(super) fn help(&mut self, level: usize) -> bool {
+        let above = self.operation.step(level - 1);
+        let node = self.node(level - 1);
+        // A frozen edge here means that one edge is flagged: this one, or the other (I3).
+        let left = node.edge(false).load();
+        let removed_side = !left.is_flagged();
+        let removed = if removed_side { node.edge(true).load() } else { left };
+        debug_assert!(removed.is_flagged(), "a tag needs a flag on the other edge");
+        let other = node.edge(!removed_side);
+        let mut kept = other.load();
+        while !kept.is_frozen() {
+            // Right for whatever clean edge is there: the other one is flagged for good.
+            match other.replace(kept, kept.tagged()) {
+                Ok(before) => kept = before.tagged(),
+                Err(now) => {
+                    kept = now;
+                    relax();
+                }
+            }
+        }
+        let mut survivor = kept.untagged();
+        if mutant(Mutant::FlagLost) {
+            survivor = kept.unmarked();
+        }
+        // The splice (I4). Expects a clean edge to a child that slot `level - 1` protects, so the value
+        // cannot have been reused for another child.
+        if self.edge(above).replace(above.value, survivor).is_err() {
+            return false;
+        }
+        let node = above.value.node();
+        // SAFETY:
+        // 1. The CAS took away the one edge to the node (I1), and both its edges are final (I2).
+        // 2. The CAS has one winner.
+        // 3. A node's memory is a box, freed from any thread.
+        unsafe { self.operation.retire(node.cast(), free_node) };
+        self.unlinked(removed);
+        true
+    }
+
+    /// Tells a leaf that it was unlinked.
+    pub(super) fn unlinked(&self, edge: Edge) {
+        // SAFETY: the caller's CAS took away the one edge to the leaf (I1).
+        unsafe { L::unlinked(edge.leaf(), &Retire::new(&self.operation)) };
+    }
+}
+
+unsafe fn free_node(object: NonNull<()>) {
+    // SAFETY: called by the domain when nobody protects the node, once; nodes are boxes.
+    unsafe { Node::free(object.cast()) };
+}

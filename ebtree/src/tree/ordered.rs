@@ -1,0 +1,142 @@
+//! Ordered search: the nearest leaf on either side of a key.
+//!
+//! One descent for the key ends at a *witness* leaf. All keys below a node agree above its position,
+//! for as long as the node lives (I5); so comparing the key with the witness says on which side of it
+//! whole subtrees of the recorded path lie, and the answer is the nearest end of the nearest one.
+//!
+//! The subtree is always the child *as recorded*, never read again from its edge: an insert may meanwhile have put
+//! a wider subtree there, with keys on the wrong side.
+//!
+//! Frozen edges met off the key's own path are helped where they stand, and the search starts again. To start
+//! again without helping would not do: the path of the key need not touch that edge, and one stopped
+//! remover would hold the walk for ever.
+
+use crate::edge::AtomicEdge;
+use crate::leaf::Leaf;
+use crate::reclaim::hazard::Step;
+use crate::sync::relax;
+use crate::tree::descent::{Depth, Walk};
+
+/// How an attempt ended.
+enum Outcome {
+    At(Depth),
+    Nothing,
+    Again,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seek {
+    /// Towards larger keys.
+    pub(crate) forward: bool,
+    /// The key itself counts.
+    pub(crate) inclusive: bool,
+}
+
+impl Seek {
+    pub(crate) const GE: Self = Self { forward: true, inclusive: true };
+    pub(crate) const GT: Self = Self { forward: true, inclusive: false };
+    pub(crate) const LE: Self = Self { forward: false, inclusive: true };
+    pub(crate) const LT: Self = Self { forward: false, inclusive: false };
+}
+
+impl<L: Leaf> Walk<'_, L> {
+    /// Finds the leaf nearest to `key` on the side that is asked for.
+    ///
+    /// The leaf was present at some instant of the call, and no key between `key` and it was
+    /// present during the whole call. Lock-free: each new start follows a finished splice.
+    pub(crate) fn seek(&mut self, key: L::Key<'_>, seek: Seek) -> Option<Depth> {
+        loop {
+            let depth = self.descend(key)?;
+            let outcome = match self.leaf(depth).first_difference(key) {
+                None if seek.inclusive => return Some(depth),
+                None => self.beyond(depth, seek.forward),
+                Some(position) => {
+                    // The deepest edge all of whose nodes above have a higher position: below its recorded
+                    // child every key differs from `key` at `position`, in the same direction.
+                    let mut level = depth;
+                    while level > 0 && self.operation.step(level - 1).value.pos() <= position {
+                        level -= 1;
+                    }
+                    if L::bit(key, position) == seek.forward {
+                        // All of them lie on the other side.
+                        self.beyond(level, seek.forward)
+                    } else {
+                        self.near_end(level, seek.forward)
+                    }
+                }
+            };
+            match outcome {
+                Outcome::At(depth) => return Some(depth),
+                Outcome::Nothing => return None,
+                Outcome::Again => relax(),
+            }
+        }
+    }
+
+    /// Returns the smallest leaf (`forward`), or the largest.
+    pub(crate) fn end(&mut self, forward: bool) -> Option<Depth> {
+        self.descend_by(|_| !forward)
+    }
+
+    /// The near end of the child recorded at `level`: its smallest leaf if `forward`.
+    fn near_end(&mut self, level: usize, forward: bool) -> Outcome {
+        if self.operation.step(level).value.is_leaf() {
+            return Outcome::At(level);
+        }
+        let edge: *const AtomicEdge = self.node(level).edge(!forward);
+        self.down(level + 1, edge, forward)
+    }
+
+    /// The nearest leaf beyond the subtree at `level`: climbs to the deepest node that was left on its near side,
+    /// and goes down its far side.
+    fn beyond(&mut self, level: usize, forward: bool) -> Outcome {
+        let mut level = level;
+        while level > 0 {
+            let node = self.node(level - 1);
+            if core::ptr::eq(self.operation.step(level).edge, node.edge(!forward)) {
+                let far = node.edge(forward);
+                let value = far.load();
+                if !value.is_frozen() {
+                    let far: *const AtomicEdge = far;
+                    return self.down(level, far, forward);
+                }
+                if !value.is_flagged() {
+                    // Tagged: the near side holds a removed leaf.
+                    self.help(level);
+                    return Outcome::Again;
+                }
+                // A removed leaf: nothing there. Higher up, then.
+            }
+            level -= 1;
+        }
+        Outcome::Nothing
+    }
+
+    /// Goes down from `edge`, which lies in the child of the level above, always to the near side.
+    fn down(&mut self, level: usize, edge: *const AtomicEdge, forward: bool) -> Outcome {
+        let mut level = level;
+        let mut edge = edge;
+        loop {
+            // SAFETY: an edge of child `level - 1`, which its slot protects.
+            let place = unsafe { &*edge };
+            let value = place.load();
+            if value.is_frozen() {
+                self.help(level);
+                return Outcome::Again;
+            }
+            self.operation.publish(level, value.address());
+            // S1 and I6, as in `descend_by`.
+            if place.load() != value {
+                relax();
+                continue;
+            }
+            self.operation.set_step(level, Step { edge, value });
+            if value.is_leaf() {
+                return Outcome::At(level);
+            }
+            edge = self.node(level).edge(!forward);
+            level += 1;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Insert, replace and remove: where the path ends, one CAS decides.
+
+use core::ptr::NonNull;
+
+use crate::edge::Edge;
+use crate::leaf::Leaf;
+use crate::node::Node;
+use crate::reclaim::hazard::Guard;
+use crate::sync::relax;
+use crate::tree::descent::{Depth, Walk};
+
+/// A node that is not linked yet; freed if it never is.
+struct Spare(Option<NonNull<Node>>);
+
+impl Spare {
+    fn get(&mut self) -> NonNull<Node> {
+        *self.0.get_or_insert_with(|| NonNull::from(Box::leak(Box::new(Node::private()))))
+    }
+
+    fn linked(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if let Some(node) = self.0 {
+            // SAFETY: made by `get` from a box, never linked.
+            unsafe { Node::free(node) };
+        }
+    }
+}
+
+impl<'t, L: Leaf> Walk<'t, L> {
+    /// Links `new` under its key, or returns the level of the leaf that has this key already.
+    ///
+    /// Linearization: the CAS, or the second read of the edge to the leaf that is there.
+    ///
+    /// # Safety
+    /// 1. `new` is initialised, no tree links it, and its key is `key`.
+    /// 2. It stays allocated until [`Leaf::unlinked`] is called for it.
+    pub(crate) unsafe fn insert(&mut self, key: L::Key<'_>, new: NonNull<L>) -> Result<(), Depth> {
+        let mut spare = Spare(None);
+        loop {
+            let Some(depth) = self.descend(key) else {
+                if self.root.replace(Edge::NULL, Edge::to_leaf(new)).is_ok() {
+                    return Ok(());
+                }
+                relax();
+                continue;
+            };
+            let Some(position) = self.leaf(depth).first_difference(key) else {
+                return Err(depth);
+            };
+            // The deepest edge all of whose nodes above have a higher position. All keys below it share
+            // the bits above `position` with the leaf (I5), and so with `key`.
+            let mut level = depth;
+            while level > 0 && self.operation.step(level - 1).value.pos() <= position {
+                level -= 1;
+            }
+            let place = self.operation.step(level);
+            let node = spare.get();
+            let side = L::bit(key, position);
+            {
+                // SAFETY: from a box, and nobody else has it yet.
+                let node = unsafe { node.as_ref() };
+                node.edge(side).store_private(Edge::to_leaf(new));
+                node.edge(!side).store_private(place.value);
+            }
+            if self.edge(place).replace(place.value, Edge::to_node(node, position)).is_ok() {
+                spare.linked();
+                return Ok(());
+            }
+            relax();
+        }
+    }
+
+    /// Puts `new` in the place of the leaf at `depth`, which has the same key. The key is never absent in
+    /// between. Returns false if that leaf was removed or replaced meanwhile.
+    ///
+    /// Linearization: the CAS.
+    ///
+    /// # Safety
+    /// As for [`insert`](Self::insert).
+    pub(crate) unsafe fn replace(&mut self, depth: Depth, new: NonNull<L>) -> bool {
+        let place = self.operation.step(depth);
+        match self.edge(place).replace(place.value, Edge::to_leaf(new)) {
+            Ok(old) => {
+                self.unlinked(old);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Removes the leaf at `depth` and unlinks it. Returns a guard that still protects it, or `None` if it
+    /// was removed or replaced meanwhile.
+    ///
+    /// Linearization: the CAS that sets FLAG, or the one that empties the root edge.
+    pub(crate) fn remove(&mut self, depth: Depth) -> Option<Guard<'t>> {
+        let place = self.operation.step(depth);
+        let guard = self.operation.guard(depth, place.value.address());
+        if depth == 0 {
+            let old = self.root.replace(place.value, Edge::NULL).ok()?;
+            self.unlinked(old);
+            return Some(guard);
+        }
+        self.edge(place).replace(place.value, place.value.flagged()).ok()?;
+        if !self.help(depth) {
+            // Another thread changed the edge above. A descent for the leaf's key returns only with a
+            // clean path, so the leaf is off it then.
+            // SAFETY: `guard` protects the leaf beyond the slots that the descent takes again.
+            let leaf = unsafe { place.value.leaf::<L>().as_ref() };
+            self.descend(leaf.key());
+        }
+        Some(guard)
+    }
+}
