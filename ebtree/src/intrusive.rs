@@ -7,6 +7,8 @@
 //!
 //! Every operation is lock-free. No guard can block anybody.
 
+mod linked;
+
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;

@@ -109,6 +109,12 @@ impl<'t, L: Leaf> Walk<'t, L> {
         }
     }
 
+    /// Returns whether the edge to the leaf at `depth` is unchanged, and so the leaf still linked (I6).
+    pub(crate) fn is_still_linked(&self, depth: Depth) -> bool {
+        let step = self.operation.step(depth);
+        self.edge(step).load() == step.value
+    }
+
     /// Takes a removed leaf off the root edge.
     fn clear_root(&self, flagged: Edge) {
         debug_assert!(flagged.is_flagged(), "the root edge is never tagged");

@@ -253,6 +253,12 @@ impl Domain {
         sum
     }
 
+    /// Returns whether both are handles of one domain.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner)
+    }
+
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.owner.inner
     }

@@ -73,6 +73,11 @@ impl<'d> Operation<'d> {
         self.barrier.light();
     }
 
+    /// Stands between a publication by [`guard`](Self::guard) and the read that shows it to be valid (S1).
+    pub(crate) fn light_barrier(&self) {
+        self.barrier.light();
+    }
+
     /// Notes level `index` of the path.
     #[inline]
     pub(crate) fn set_step(&self, index: usize, step: Step) {
