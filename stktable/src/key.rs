@@ -208,7 +208,7 @@ impl KeySpec {
             KeyType::String => self.key(text.as_bytes()),
             KeyType::Binary => {
                 let digits = text.as_bytes();
-                if digits.len() % 2 != 0 || digits.len() > 2 * self.size as usize {
+                if !digits.len().is_multiple_of(2) || digits.len() > 2 * self.size as usize {
                     return Err(invalid());
                 }
                 let mut bytes = Vec::with_capacity(digits.len() / 2);

@@ -1,0 +1,141 @@
+//! The key index: entries by the keyed hash of their key.
+//!
+//! The first bits of the hash pick one of `2^k` trees, whose leaves are the entries themselves; the tree key
+//! is (hash, key), unique. So one CAS decides who creates an entry, and a dead entry that is
+//! still linked is replaced in its place, never chained beside.
+
+use core::hash::{BuildHasher, Hasher};
+use core::ptr::NonNull;
+
+use ebtree::Domain;
+use ebtree::intrusive::{Forest, Ref, Retire};
+
+use crate::entry::{Entry, Probe};
+
+#[derive(Debug)]
+pub(crate) struct KeyIndex {
+    forest: Forest<Entry>,
+    hasher: KeyHasher,
+    /// Bits of the hash that pick the tree.
+    bits: u32,
+}
+
+/// Models need the same hash in every execution; everybody else one that a stranger cannot foresee.
+#[cfg(not(loom))]
+type KeyHasher = std::hash::RandomState;
+#[cfg(loom)]
+type KeyHasher = core::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
+/// Entries in a tree, on average, when the table is full.
+const ENTRIES_PER_TREE: u32 = 8;
+/// At most 2^20 trees, 8 MiB.
+const BITS_MAX: u32 = 20;
+
+/// Where a walk over all entries stands. It survives any change of the table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Position {
+    tree: usize,
+    last: Option<(u64, Box<[u8]>)>,
+}
+
+impl KeyIndex {
+    pub(crate) fn new(size: u32, domain: Domain) -> Self {
+        let bits = (size / ENTRIES_PER_TREE).checked_ilog2().unwrap_or(0).min(BITS_MAX);
+        Self { forest: Forest::new_in(bits, domain), hasher: KeyHasher::default(), bits }
+    }
+
+    pub(crate) fn probe<'k>(&self, bytes: &'k [u8]) -> Probe<'k> {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(bytes);
+        Probe { hash: hasher.finish(), bytes }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most 20 bits are left")]
+    fn tree(&self, hash: u64) -> usize {
+        hash.checked_shr(64 - self.bits).unwrap_or(0) as usize
+    }
+
+    pub(crate) fn get(&self, probe: Probe<'_>) -> Option<Ref<'_, Entry>> {
+        self.forest.get(self.tree(probe.hash), probe)
+    }
+
+    /// Links a new entry, or returns the one that has its key.
+    ///
+    /// # Safety
+    /// 1. `new` is initialised, private, and `probe` finds it.
+    pub(crate) unsafe fn insert(
+        &self,
+        probe: Probe<'_>,
+        new: NonNull<Entry>,
+    ) -> Result<(), Ref<'_, Entry>> {
+        // SAFETY: 1; and entries are freed by way of `unlinked` only, or with the forest.
+        unsafe { self.forest.insert(self.tree(probe.hash), probe, new) }
+    }
+
+    /// Puts a new entry in the place of a dead one, if that is still linked.
+    ///
+    /// # Safety
+    /// As for [`insert`](Self::insert).
+    pub(crate) unsafe fn replace(
+        &self,
+        probe: Probe<'_>,
+        dead: NonNull<Entry>,
+        new: NonNull<Entry>,
+    ) -> bool {
+        // SAFETY: as in `insert`.
+        unsafe { self.forest.replace_if(self.tree(probe.hash), probe, dead, new) }
+    }
+
+    /// Unlinks this entry, if it is still linked. The caller protects it.
+    pub(crate) fn remove(&self, entry: &Entry) {
+        let probe = entry.probe();
+        self.forest.remove_if(self.tree(probe.hash), probe, |other| core::ptr::eq(other, entry));
+    }
+
+    /// Returns the next entry of a walk, in the order of (tree, hash, key), and moves the position behind it.
+    ///
+    /// An entry that stands in the index during the whole walk is returned once.
+    pub(crate) fn next(&self, position: &mut Position) -> Option<Ref<'_, Entry>> {
+        while position.tree < self.forest.trees() {
+            let next = match &position.last {
+                None => self.forest.first(position.tree),
+                Some((hash, bytes)) => self.forest.gt(position.tree, Probe { hash: *hash, bytes }),
+            };
+            if let Some(entry) = next {
+                position.last = Some((entry.hash(), entry.key_bytes().into()));
+                return Some(entry);
+            }
+            position.tree += 1;
+            position.last = None;
+        }
+        None
+    }
+
+    /// Returns some entry at or after a place in the index, for sampling.
+    pub(crate) fn near(&self, hash: u64) -> Option<Ref<'_, Entry>> {
+        let start = self.tree(hash);
+        let here = self.forest.ge(start, Probe { hash, bytes: &[] });
+        here.or_else(|| {
+            let trees = self.forest.trees();
+            (0..trees.min(NEAR_TREES)).find_map(|step| self.forest.first((start + step) % trees))
+        })
+    }
+
+    /// Protects an entry that the caller holds a reference of.
+    pub(crate) fn protect(&self, held: &Entry) -> Ref<'_, Entry> {
+        // SAFETY: a reference keeps the entry from being killed, hence retired, until it is dropped; whoever
+        // kills it has seen the drop (`life`, S1).
+        unsafe { self.forest.protect(NonNull::from(held)) }
+    }
+
+    pub(crate) fn with_retire(&self, run: impl FnOnce(&Retire<'_, '_>)) {
+        self.forest.with_retire(run);
+    }
+
+    pub(crate) const fn forest(&self) -> &Forest<Entry> {
+        &self.forest
+    }
+}
+
+/// Trees that [`KeyIndex::near`] looks into.
+const NEAR_TREES: usize = 64;

@@ -1,0 +1,129 @@
+//! Where the values of each column stand in an entry.
+
+use crate::data::freq_ctr::FreqCtr;
+use crate::data::{Column, DataType, Storage};
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// A slot of an entry, in bytes from the start of its slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(pub(crate) usize);
+
+/// The stored columns of a table, ascending by data type number.
+#[derive(Clone, Debug)]
+pub(crate) struct Schema {
+    columns: Vec<(Column, Place)>,
+    /// For each data type, one more than its position in `columns`; 0 where it is not stored.
+    by_type: [u8; DataType::ALL.len()],
+    bytes: usize,
+}
+
+/// Bytes of one element.
+const fn width(storage: Storage) -> usize {
+    match storage {
+        Storage::Rate => size_of::<FreqCtr>(),
+        Storage::Ull => size_of::<AtomicU64>(),
+        Storage::Sint | Storage::Uint => size_of::<AtomicU32>(),
+        Storage::Dict => 0,
+    }
+}
+
+impl Schema {
+    /// Lays out the columns, those of 8-byte words first. Those of type `server_key` get no place: their values are
+    /// not kept.
+    pub(crate) fn new(declared: &[Column]) -> Self {
+        let mut columns: Vec<Column> = declared
+            .iter()
+            .copied()
+            .filter(|column| column.data_type.storage() != Storage::Dict)
+            .collect();
+        columns.sort_by_key(|column| column.data_type.number());
+        columns.dedup_by_key(|column| column.data_type);
+        let mut columns: Vec<_> = columns.into_iter().map(|column| (column, Place(0))).collect();
+        let mut bytes = 0;
+        let is_wide = |storage| matches!(storage, Storage::Rate | Storage::Ull);
+        for wide in [true, false] {
+            for (column, place) in &mut columns {
+                let storage = column.data_type.storage();
+                if is_wide(storage) == wide {
+                    *place = Place(bytes);
+                    bytes += width(storage) * column.elements as usize;
+                }
+            }
+        }
+        let mut by_type = [0; DataType::ALL.len()];
+        for (at, (column, _)) in columns.iter().enumerate() {
+            by_type[usize::from(column.data_type.number())] =
+                u8::try_from(at + 1).expect("at most 27 columns");
+        }
+        Self { columns, by_type, bytes }
+    }
+
+    /// Returns the stored columns, ascending by data type number.
+    pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Column> + '_ {
+        self.columns.iter().map(|(column, _)| *column)
+    }
+
+    /// Returns the column of a type, and the place of one of its elements.
+    pub(crate) fn find(&self, data_type: DataType, element: u32) -> Option<(Column, Place)> {
+        let at = self.by_type[usize::from(data_type.number())];
+        let (column, Place(first)) = *self.columns.get(usize::from(at).checked_sub(1)?)?;
+        (element < column.elements)
+            .then(|| (column, Place(first + width(data_type.storage()) * element as usize)))
+    }
+
+    /// Returns the size of the slots.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Calls `make` with every slot there is: models have to make each atomic.
+    #[cfg(loom)]
+    pub(crate) fn initialise(&self, mut make: impl FnMut(Storage, Place)) {
+        for column in self.columns() {
+            for element in 0..column.elements {
+                if let Some((column, place)) = self.find(column.data_type, element) {
+                    make(column.data_type.storage(), place);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn column(data_type: DataType, elements: u32, period_ms: u32) -> Column {
+        Column { data_type, elements, period_ms }
+    }
+
+    #[test]
+    fn slots_do_not_overlap_and_wide_ones_come_first() {
+        let schema = Schema::new(&[
+            column(DataType::GpcRate, 3, 1000),
+            column(DataType::Gpc0, 1, 0),
+            column(DataType::BytesInCnt, 1, 0),
+            column(DataType::ConnRate, 1, 1000),
+            column(DataType::Gpt, 2, 0),
+            column(DataType::ServerKey, 1, 0),
+        ]);
+        let mut taken = vec![0_u8; schema.bytes()];
+        for column in schema.columns() {
+            for element in 0..column.elements {
+                let (_, place) = schema.find(column.data_type, element).unwrap();
+                let Place(at) = place;
+                let width = match column.data_type.storage() {
+                    Storage::Rate => 16,
+                    Storage::Ull => 8,
+                    _ => 4,
+                };
+                assert_eq!(at % width.min(8), 0, "aligned");
+                taken[at..at + width].iter_mut().for_each(|byte| *byte += 1);
+            }
+            assert_eq!(schema.find(column.data_type, column.elements), None);
+        }
+        assert!(taken.iter().all(|byte| *byte == 1), "{taken:?}");
+        assert_eq!(schema.find(DataType::ServerKey, 0), None);
+        assert_eq!(schema.find(DataType::Gpc1, 0), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! The one door to atomics and threads: core's, or loom's under `cfg(loom)`. Nothing else in this crate
+//! names them.
+//!
+//! A [`Mutant`] is one protection that a loom model takes out, to show that the model would notice its
+//! absence. In ordinary builds there are none: [`mutant`] is a constant `false`.
+
+use core::sync::atomic::Ordering;
+
+#[cfg(loom)]
+pub use modelled::*;
+#[cfg(not(loom))]
+pub use real::*;
+
+/// The protections that a loom model takes out one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// `freq_ctr`: a rotation stores the older word instead of comparing and swapping it.
+    RotateByStore,
+    /// `freq_ctr`: the first word is not read again after the second.
+    LoadOnce,
+    /// `freq_ctr`: the first word is read with `Relaxed`.
+    LoadFirstRelaxed,
+    /// `freq_ctr`: the second word is read with `Relaxed`.
+    LoadSecondRelaxed,
+    /// `freq_ctr`: a rotation does not release.
+    RotateRelaxed,
+    /// `freq_ctr`: an addition does not release.
+    AddRelaxed,
+    /// `freq_ctr`: the older word is read before the newest.
+    OlderFirst,
+    /// `freq_ctr`: a set writes the previous period without asking whether the current one is still its
+    /// own.
+    SetUnchecked,
+    /// `freq_ctr`: a set stores the previous period instead of comparing and swapping it.
+    SetByStore,
+    /// `life`: a reference does not bump the generation.
+    NoGeneration,
+    /// `life`: an entry is marked dead after a look at its count, without comparing the word.
+    KillByStore,
+    /// `updates`: a session sends without raising the frontier first.
+    NoFrontier,
+    /// `updates`: a toucher does not look at the frontier again once its leaf is in.
+    NoSecondLook,
+    /// `updates`: no fence between a value and the question whether it is still unsent.
+    NoTouchFence,
+    /// `expiry`: a due stack is emptied without being closed.
+    NotClosed,
+    /// `expiry`: an entry is filed without looking whether that must wake the sweeper.
+    NoArm,
+}
+
+/// Returns `order`, or `Relaxed` for the model that wants this protection taken out.
+#[inline]
+#[must_use]
+pub fn order(order: Ordering, without: Mutant) -> Ordering {
+    if mutant(without) { Ordering::Relaxed } else { order }
+}
+
+#[cfg(not(loom))]
+mod real {
+    pub use core::sync::atomic::{
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
+    };
+    pub use std::sync::Arc;
+
+    /// Called once per turn of every retry loop.
+    #[inline]
+    pub fn relax() {
+        core::hint::spin_loop();
+    }
+
+    /// Nothing in ordinary builds; see the other one.
+    #[derive(Debug, Default)]
+    pub struct Tracked;
+
+    impl Tracked {
+        pub const fn new() -> Self {
+            Self
+        }
+
+        #[inline]
+        pub const fn touch(&self) {}
+
+        pub const fn end(&self) {}
+    }
+
+    /// Returns whether a loom model runs without this protection: never, here.
+    #[inline]
+    #[must_use]
+    pub const fn mutant(_: super::Mutant) -> bool {
+        false
+    }
+}
+
+#[cfg(loom)]
+mod modelled {
+    use core::cell::Cell;
+
+    pub use loom::sync::Arc;
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
+    };
+
+    use super::Mutant;
+
+    /// Called once per turn of every retry loop, so that loom lets somebody else go on.
+    pub fn relax() {
+        loom::thread::yield_now();
+    }
+
+    /// Part of every object that is reclaimed: loom then sees a read that is not ordered before the
+    /// object's end, which it reports as a causality violation.
+    #[derive(Debug, Default)]
+    pub struct Tracked(loom::cell::UnsafeCell<()>);
+
+    impl Tracked {
+        pub fn new() -> Self {
+            Self(loom::cell::UnsafeCell::new(()))
+        }
+
+        /// The first dereference of a shared object.
+        pub fn touch(&self) {
+            self.0.with(|_| ());
+        }
+
+        /// The object's end.
+        pub fn end(&self) {
+            self.0.with_mut(|_| ());
+        }
+    }
+
+    std::thread_local! {
+        // One for a whole model: loom runs all threads of a model on one thread of the system.
+        static MUTANT: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Returns whether the model that runs on this thread runs without this protection.
+    #[must_use]
+    pub fn mutant(which: Mutant) -> bool {
+        MUTANT.get() == Some(which)
+    }
+
+    /// Runs `model` without one protection (`None`: the real code).
+    pub fn with_mutant<T>(without: Option<Mutant>, model: impl FnOnce() -> T) -> T {
+        struct Reset;
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                MUTANT.set(None);
+            }
+        }
+        let _reset = Reset;
+        MUTANT.set(without);
+        model()
+    }
+}

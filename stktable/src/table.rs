@@ -1,0 +1,436 @@
+//! The table: look up, create, kill. What expiry, peers and users do to it stands in the modules below.
+
+mod entry_ref;
+mod expire;
+mod kill;
+mod learn;
+mod purge;
+mod teach;
+mod track;
+mod walk;
+
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use ebtree::Domain;
+
+use crate::data::Column;
+use crate::declare::Declaration;
+use crate::entry::{Entry, Probe};
+use crate::index::expiry::ExpiryIndex;
+use crate::index::keys::KeyIndex;
+use crate::index::updates::UpdateIndex;
+use crate::key::Key;
+use crate::schema::Schema;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, fence, relax};
+use crate::tick::Tick;
+
+pub use entry_ref::{EntryRef, Event, SetError, Value};
+pub use expire::Expired;
+pub use kill::Removed;
+pub use learn::{Learned, Learning};
+pub use teach::Taught;
+pub use track::Tracker;
+pub use walk::Walk;
+
+/// What a table calls when somebody who sleeps must look at it again. Called from any thread, also
+/// from those that packets pass through: it must not block.
+pub trait Wake: Send + Sync {
+    /// Something is due before the date that [`StickTable::arm_expiry`] returned.
+    fn expiry(&self);
+
+    /// There is something new to tell peers since [`StickTable::arm_updates`] was called.
+    fn updates(&self);
+}
+
+/// A stick table: entries with counters and rates, found by key, that expire.
+///
+/// Any number of threads use it at once. No operation takes a lock: a thread that is stopped anywhere holds nobody up.
+/// The table has no clock, no thread and no socket: the time is an argument, and somebody calls
+/// [`expire`](Self::expire).
+///
+/// # Promises
+///
+/// - There are never more than `size` entries; [`used`](Self::used) counts those that are alive, exactly.
+/// - An [`EntryRef`] keeps its entry alive: neither expiry nor purge nor clear takes it.
+/// - An entry that is past its date and not held is absent to every reader, swept or not.
+/// - A change made through [`EntryRef::touch`] reaches every session that reads the update order, however it
+///   interleaves with the session's reading.
+pub struct StickTable {
+    declaration: Declaration,
+    schema: Schema,
+    keys: KeyIndex,
+    expiry: ExpiryIndex,
+    updates: UpdateIndex,
+    /// Entries alive, and reservations for entries that are being created.
+    used: AtomicU32,
+    /// The latest tick anybody has called with.
+    clock: AtomicU64,
+    /// Sessions sleep until there are updates.
+    updates_armed: AtomicBool,
+    wake: Option<Box<dyn Wake>>,
+    /// Peers are told of changes.
+    shared: bool,
+    statistics: Statistics,
+}
+
+/// Counts since the table was made.
+#[derive(Debug, Default)]
+struct Statistics {
+    created: AtomicU64,
+    expired: AtomicU64,
+    purged: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What a table looks like at one moment; see [`StickTable::metrics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// The most entries there can be.
+    pub size: u32,
+    /// Entries alive.
+    pub used: u32,
+    /// Entries created since the table was made.
+    pub created: u64,
+    /// Entries that were over when they were taken.
+    pub expired: u64,
+    /// Entries that were taken to make room.
+    pub purged: u64,
+    /// Creations that failed for lack of room.
+    pub refused: u64,
+    /// Dead entries that an expiry stack still holds.
+    pub dead: u32,
+}
+
+/// There is no room for a new entry: all are held, or the table does not purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFull {
+    /// The table's local name.
+    pub table: String,
+    /// Its size.
+    pub size: u32,
+}
+
+impl fmt::Display for TableFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}: all {} entries are in use", self.table, self.size)
+    }
+}
+
+impl core::error::Error for TableFull {}
+
+/// How a table is made, beside its declaration.
+#[derive(Default)]
+pub struct Options {
+    wake: Option<Box<dyn Wake>>,
+    domain: Option<Domain>,
+    last_update: u64,
+}
+
+impl Options {
+    /// Begins with what [`StickTable::new`] takes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets whom the table wakes.
+    #[must_use]
+    pub fn wake(mut self, wake: impl Wake + 'static) -> Self {
+        self.wake = Some(Box::new(wake));
+        self
+    }
+
+    /// Sets the domain through which memory is reclaimed, in place of the one all tables share.
+    #[must_use]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// Sets the update sequence that was used last; the first update gets the next one. For a table whose peers
+    /// remember it, and for tests near the wrap of the 32 bits that travel.
+    #[must_use]
+    pub fn last_update(mut self, seq: u64) -> Self {
+        self.last_update = seq;
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("last_update", &self.last_update).finish_non_exhaustive()
+    }
+}
+
+impl StickTable {
+    /// Makes an empty table.
+    #[must_use]
+    pub fn new(declaration: Declaration) -> Self {
+        Self::with(declaration, Options::new())
+    }
+
+    /// Makes an empty table with options.
+    #[must_use]
+    pub fn with(declaration: Declaration, options: Options) -> Self {
+        #[cfg(not(loom))]
+        let domain = options.domain.unwrap_or_else(Domain::global);
+        #[cfg(loom)]
+        let domain = options.domain.expect("models bring a domain");
+        Self {
+            schema: Schema::new(&declaration.columns),
+            keys: KeyIndex::new(declaration.size, domain.clone()),
+            expiry: ExpiryIndex::new(declaration.expire_ms, declaration.size, domain.clone()),
+            updates: UpdateIndex::new(options.last_update, domain),
+            shared: declaration.peers.is_some() || declaration.section.is_some(),
+            declaration,
+            used: AtomicU32::new(0),
+            clock: AtomicU64::new(0),
+            updates_armed: AtomicBool::new(false),
+            wake: options.wake,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Returns the declaration.
+    #[must_use]
+    pub const fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// Returns the columns whose values are kept, ascending by data type number: those declared, without
+    /// `server_key`.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = Column> + '_ {
+        self.schema.columns()
+    }
+
+    /// Returns the number of entries alive.
+    #[must_use]
+    pub fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Returns what the table looks like now. Each number is exact; together they are not of one instant.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let Statistics { created, expired, purged, refused } = &self.statistics;
+        Metrics {
+            size: self.declaration.size,
+            used: self.used(),
+            created: created.load(Ordering::Relaxed),
+            expired: expired.load(Ordering::Relaxed),
+            purged: purged.load(Ordering::Relaxed),
+            refused: refused.load(Ordering::Relaxed),
+            dead: u32::try_from(self.expiry.dead.load(Ordering::Relaxed)).unwrap_or(0),
+        }
+    }
+
+    /// Returns the entry of a key, unless it is absent or over. Does not refresh it.
+    ///
+    /// Lock-free; expected constant time.
+    #[must_use]
+    pub fn get(&self, key: &Key, now: Tick) -> Option<EntryRef<'_>> {
+        self.observe(now);
+        self.find(self.keys.probe(self.canonical(key)?), now)
+    }
+
+    /// Returns the entry of a key, creating it first if it is absent. Does not refresh an entry that is there: see
+    /// [`EntryRef::touch`].
+    ///
+    /// Of several threads that create one key at once, one does and all get its entry. Lock-free; expected constant
+    /// time, but for the purge when the table is full.
+    ///
+    /// # Errors
+    /// When there is no room.
+    ///
+    /// # Panics
+    /// When the key is of another table's type.
+    pub fn get_or_create(&self, key: &Key, now: Tick) -> Result<EntryRef<'_>, TableFull> {
+        self.observe(now);
+        let bytes = self.canonical(key).expect("a key of this table's type");
+        let (entry, _) = self.get_or_create_until(bytes, now, now + self.delay_ms())?;
+        Ok(entry)
+    }
+
+    /// Returns the key's bytes if it is of this table's type and size.
+    fn canonical<'k>(&self, key: &'k Key) -> Option<&'k [u8]> {
+        let spec = self.declaration.key;
+        let fits = key.ty() == spec.ty() && key.as_bytes().len() <= spec.size() as usize;
+        fits.then(|| key.as_bytes())
+    }
+
+    /// The time to live, 0 for ever.
+    const fn delay_ms(&self) -> u32 {
+        self.declaration.expire_ms
+    }
+
+    /// Notes the time, for what has to be done without being told it. It never goes back.
+    fn observe(&self, now: Tick) {
+        if now.0 > self.clock.load(Ordering::Relaxed) {
+            self.clock.fetch_max(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// The latest time noted.
+    fn clock(&self) -> Tick {
+        Tick(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// Whether an entry is past its date. Where nothing expires, none is.
+    fn is_over(&self, entry: &Entry, now: Tick) -> bool {
+        self.delay_ms() != 0 && entry.expire(now) <= now
+    }
+
+    /// Finds an entry and takes a reference. One that is over and not held is killed on the way.
+    fn find(&self, probe: Probe<'_>, now: Tick) -> Option<EntryRef<'_>> {
+        let entry = self.keys.get(probe)?;
+        self.enter(&entry, now)
+    }
+
+    /// Takes a reference of a protected entry, unless it is dead, or over and not held: then it is
+    /// killed.
+    fn enter(&self, entry: &ebtree::intrusive::Ref<'_, Entry>, now: Tick) -> Option<EntryRef<'_>> {
+        loop {
+            // Acquire, before the date is read: the word compared by the kill is the one that was seen with
+            // this date.
+            let seen = entry.life.load();
+            if seen.is_dead() {
+                return None;
+            }
+            if self.is_over(entry, now) && seen.references() == 0 {
+                if self.kill(entry, seen, kill::Hands::Elsewhere) {
+                    self.statistics.expired.fetch_add(1, Ordering::Relaxed);
+                    return None;
+                }
+                // Touched or killed meanwhile.
+                relax();
+                continue;
+            }
+            return entry.life.take_reference().then(|| EntryRef::new(self, entry.as_ptr()));
+        }
+    }
+
+    /// Finds or creates an entry; a new one is over at `until`. Returns also whether it is new.
+    fn get_or_create_until(
+        &self,
+        bytes: &[u8],
+        now: Tick,
+        until: Tick,
+    ) -> Result<(EntryRef<'_>, bool), TableFull> {
+        let probe = self.keys.probe(bytes);
+        loop {
+            let there = self.keys.get(probe);
+            if let Some(entry) = &there
+                && let Some(held) = self.enter(entry, now)
+            {
+                return Ok((held, false));
+            }
+            self.reserve(now)?;
+            // Held by us, KEYED and FILED set beforehand: not killable, so nobody misses the stack
+            // it does not stand in yet.
+            let new = Entry::allocate(&self.schema, probe, until);
+            // SAFETY: private until it is linked, and `probe` finds it.
+            let linked = match unsafe { self.keys.insert(probe, new) } {
+                Ok(()) => true,
+                // SAFETY: as above.
+                Err(dead) if dead.life.load().is_dead() => unsafe {
+                    self.keys.replace(probe, dead.as_ptr(), new)
+                },
+                Err(_) => false,
+            };
+            if linked {
+                self.statistics.created.fetch_add(1, Ordering::Relaxed);
+                self.file(new, until);
+                return Ok((EntryRef::new(self, new), true));
+            }
+            // SAFETY: never linked, so never seen.
+            unsafe { Entry::deallocate(new) };
+            self.used.fetch_sub(1, Ordering::Relaxed);
+            relax();
+        }
+    }
+
+    /// Takes a place for a new entry, purging if there is none.
+    fn reserve(&self, now: Tick) -> Result<(), TableFull> {
+        if self.take_place() {
+            return Ok(());
+        }
+        while self.make_room(now) {
+            if self.take_place() {
+                return Ok(());
+            }
+        }
+        self.statistics.refused.fetch_add(1, Ordering::Relaxed);
+        Err(TableFull { table: self.declaration.local_name(), size: self.declaration.size })
+    }
+
+    /// Counts one more entry if there is a place. By CAS, not by adding and taking back: that would refuse others
+    /// a place that is free.
+    fn take_place(&self) -> bool {
+        let size = self.declaration.size;
+        let more = |used| (used < size).then(|| used + 1);
+        // Relaxed: a number; the entries are ordered by their own indexes.
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Files an entry in hand under the date at which it is over.
+    fn file(&self, entry: NonNull<Entry>, at: Tick) {
+        if self.expiry.file(entry, at) && self.delay_ms() != 0 {
+            self.wake_expiry();
+        }
+    }
+
+    fn wake_expiry(&self) {
+        if let Some(wake) = &self.wake {
+            wake.expiry();
+        }
+    }
+
+    /// Queues a changed entry for the peers; the caller holds it.
+    fn queue(&self, held: &Entry) {
+        if !self.updates.touch(held) {
+            return;
+        }
+        // The leaf is linked; either `arm_updates` sees it, or we see that somebody sleeps.
+        fence(Ordering::SeqCst);
+        if self.updates_armed.load(Ordering::Relaxed)
+            && self.updates_armed.swap(false, Ordering::Relaxed)
+            && let Some(wake) = &self.wake
+        {
+            wake.updates();
+        }
+    }
+
+    /// Gives a dead entry's memory to the domain, after the caller cleared its last index bit.
+    fn retire(&self, over: NonNull<Entry>) {
+        // SAFETY: in no index any more, and only the clearing of the last bit comes here (`life`, L3).
+        self.keys.with_retire(|retire| unsafe { retire.retire(over) });
+    }
+}
+
+impl Drop for StickTable {
+    fn drop(&mut self) {
+        // What is alive is linked by key, and freed with that index. What is dead and still filed is not.
+        let mut filed = self.expiry.take_all();
+        while let Some(entry) = filed.pop() {
+            // SAFETY: FILED, so not freed.
+            let word = unsafe { entry.as_ref() }.life.load();
+            if word.is_dead() && !word.has(crate::life::KEYED) {
+                // SAFETY: nobody else uses the table any more, and no index that is yet to be dropped
+                // follows a pointer to it.
+                unsafe { Entry::deallocate(entry) };
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StickTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StickTable")
+            .field("declaration", &self.declaration)
+            .field("used", &self.used())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! Expiry: what is over is taken, in slices.
+
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use super::StickTable;
+use super::kill::Hands;
+use crate::entry::Entry;
+use crate::life::FILED;
+use crate::tick::Tick;
+
+/// What a call of [`StickTable::expire`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Entries taken because they were over.
+    pub expired: u32,
+    /// Entries looked at: at most the budget.
+    pub visited: u32,
+    /// The budget ran out before the work did.
+    pub more: bool,
+}
+
+/// What became of an entry in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Dead, and off the stacks.
+    Gone,
+    /// Killed by this call.
+    Killed,
+    /// Alive, and still in hand.
+    Alive,
+}
+
+impl StickTable {
+    /// Takes entries that are over, looking at no more than `budget` of them.
+    ///
+    /// Call it when the date that [`arm_expiry`](Self::arm_expiry) returned has come, and again while it says that there
+    /// is more. Any number of threads may. An entry in use is left alone; whoever drops the last reference
+    /// then takes it.
+    pub fn expire(&self, now: Tick, budget: u32) -> Expired {
+        self.observe(now);
+        let mut done = Expired::default();
+        if self.delay_ms() == 0 {
+            return done;
+        }
+        while done.visited < budget {
+            let Some((key, chains)) = self.expiry.take_due(now) else { break };
+            for mut chain in chains {
+                while done.visited < budget {
+                    let Some(entry) = chain.pop() else { break };
+                    done.visited += 1;
+                    match self.settle(entry, |entry| self.is_over(entry, now)) {
+                        Fate::Gone => {}
+                        Fate::Killed => done.expired += 1,
+                        Fate::Alive => self.file_again(entry, now),
+                    }
+                }
+                // Not woken for this: the caller is told that there is more.
+                let _ = self.expiry.put_back(key, chain);
+            }
+        }
+        self.statistics.expired.fetch_add(u64::from(done.expired), Ordering::Relaxed);
+        done.more = self.expiry.next_due().is_some_and(|due| due <= now);
+        done
+    }
+
+    /// Returns the date at which [`expire`](Self::expire) has something to do, and remembers that somebody sleeps
+    /// until then: [`Wake::expiry`](super::Wake::expiry) is called if something comes due earlier. `None` when nothing is
+    /// going to expire.
+    #[must_use]
+    pub fn arm_expiry(&self) -> Option<Tick> {
+        if self.delay_ms() == 0 { None } else { self.expiry.arm() }
+    }
+
+    /// Returns the date at which [`expire`](Self::expire) has something to do.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Tick> {
+        if self.delay_ms() == 0 { None } else { self.expiry.next_due() }
+    }
+
+    /// Deals with an entry in hand: takes it off if it is dead, kills it if `doomed` says so and nobody
+    /// uses it.
+    pub(super) fn settle(
+        &self,
+        entry: NonNull<Entry>,
+        doomed: impl FnOnce(&Entry) -> bool,
+    ) -> Fate {
+        // Protected beyond FILED, which a kill clears before it is done with the entry.
+        // SAFETY: FILED, and in our hand: not retired before we clear that.
+        let entry = unsafe { self.keys.forest().protect(entry) };
+        // Acquire, before the date is read (`life`: the generation).
+        let seen = entry.life.load();
+        if seen.is_dead() {
+            self.expiry.dead.fetch_sub(1, Ordering::Relaxed);
+            self.clear_filed(&entry);
+            return Fate::Gone;
+        }
+        if doomed(&entry) && self.kill(&entry, seen, Hands::Own) {
+            self.clear_filed(&entry);
+            return Fate::Killed;
+        }
+        if entry.life.load().is_dead() {
+            // Killed meanwhile, by somebody who counted on us.
+            self.expiry.dead.fetch_sub(1, Ordering::Relaxed);
+            self.clear_filed(&entry);
+            return Fate::Gone;
+        }
+        // Alive when we looked; if it dies now, its killer counts it, and whoever has it in hand next finds it.
+        Fate::Alive
+    }
+
+    fn clear_filed(&self, entry: &ebtree::intrusive::Ref<'_, Entry>) {
+        if entry.life.clear(FILED) {
+            self.retire(entry.as_ptr());
+        }
+    }
+
+    /// Files a living entry in hand: under its date, or a full delay ahead if it is over and held.
+    pub(super) fn file_again(&self, in_hand: NonNull<Entry>, now: Tick) {
+        // SAFETY: in hand, so FILED and not retired.
+        let expire = unsafe { in_hand.as_ref() }.expire(now);
+        let over = self.delay_ms() != 0 && expire <= now;
+        self.file(in_hand, if over { now + self.delay_ms() } else { expire });
+    }
+
+    /// Takes dead entries off the stacks, looking at no more than `budget` entries; for tables whose entries die
+    /// long before their date.
+    pub(super) fn sweep_dead(&self, budget: u32) {
+        let mut left = budget;
+        while left > 0 {
+            let Some((key, mut chain)) = self.expiry.take_forced() else { return };
+            let mut wake = false;
+            while left > 0 {
+                let Some(entry) = chain.pop() else { break };
+                left -= 1;
+                if self.settle(entry, |_| false) == Fate::Alive {
+                    wake |= self.expiry.put_looked(key, entry);
+                }
+            }
+            wake |= self.expiry.put_back(key, chain);
+            if wake && self.delay_ms() != 0 {
+                self.wake_expiry();
+            }
+        }
+    }
+}

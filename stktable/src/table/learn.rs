@@ -1,0 +1,83 @@
+//! Learning: what a peer says of an entry replaces what stands here.
+
+use super::{EntryRef, StickTable, TableFull, Value};
+use crate::data::DataType;
+use crate::key::Key;
+use crate::tick::Tick;
+
+/// What became of an update that was learned.
+#[derive(Debug)]
+pub enum Learned<'t> {
+    /// The entry is here: store its values.
+    Entry(Learning<'t>),
+    /// It was over when it came, and there is none here.
+    Over,
+}
+
+/// An entry that is being learned. Its values are not told to other peers: they have it from where we
+/// have it.
+#[derive(Debug)]
+pub struct Learning<'t> {
+    entry: EntryRef<'t>,
+    created: bool,
+    now: Tick,
+}
+
+impl StickTable {
+    /// Begins to learn an entry: creates it if it is absent, and sets its date.
+    ///
+    /// `expire_ms` is what the peer says is left to live, if it says so. It is cut to this table's own time to live;
+    /// 0 in a table that expires means that the entry is over. A table that does not expire ignores it.
+    ///
+    /// # Errors
+    /// When there is no room for a new entry. An entry that is there is always found first.
+    ///
+    /// # Panics
+    /// When the key is of another table's type.
+    pub fn learn(
+        &self,
+        key: &Key,
+        expire_ms: Option<u32>,
+        now: Tick,
+    ) -> Result<Learned<'_>, TableFull> {
+        self.observe(now);
+        let delay = self.delay_ms();
+        let left = expire_ms.map_or(delay, |sent| sent.min(delay));
+        let until = now + left;
+        let bytes = self.canonical(key).expect("a key of this table's type");
+        let (entry, created) = if delay != 0 && left == 0 {
+            match self.find(self.keys.probe(bytes), now) {
+                Some(entry) => (entry, false),
+                None => return Ok(Learned::Over),
+            }
+        } else {
+            self.get_or_create_until(bytes, now, until)?
+        };
+        if !created {
+            entry.refresh(until);
+        }
+        Ok(Learned::Entry(Learning { entry, created, now }))
+    }
+}
+
+impl<'t> Learning<'t> {
+    /// Stores one value. Nothing is done where the table does not store it, or where it is
+    /// [local](DataType::is_local) and the table is not `recv-only`.
+    pub fn store(&self, data_type: DataType, element: u32, value: Value) {
+        if !data_type.is_local() || self.entry.table().declaration.recv_only {
+            self.entry.store(data_type, element, value, self.now);
+        }
+    }
+
+    /// Returns whether the entry is new here.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.created
+    }
+
+    /// Returns the entry.
+    #[must_use]
+    pub const fn entry(&self) -> &EntryRef<'t> {
+        &self.entry
+    }
+}

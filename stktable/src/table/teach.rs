@@ -1,0 +1,66 @@
+//! Teaching: how a session reads what its peer has to be told.
+
+use core::sync::atomic::Ordering;
+
+use super::{EntryRef, StickTable};
+use crate::index::updates::UpdateIndex;
+use crate::sync::fence;
+
+/// An entry to be told to a peer, with the sequence of its latest change.
+#[derive(Debug)]
+pub struct Taught<'t> {
+    /// The sequence. Its low 32 bits travel.
+    pub seq: u64,
+    /// The entry, held.
+    pub entry: EntryRef<'t>,
+}
+
+impl StickTable {
+    /// Returns how far a session whose cursor stands at `cursor` can read now, `None` if there is nothing beyond it.
+    ///
+    /// Values read after this call are at least as new as the updates up to the returned sequence: then call
+    /// [`next_update`](Self::next_update) until there is no more, and set the cursor to what this returned.
+    #[must_use]
+    pub fn begin_updates(&self, cursor: u64) -> Option<u64> {
+        let upto = self.updates.last();
+        if upto <= cursor {
+            return None;
+        }
+        self.updates.begin(upto);
+        Some(upto)
+    }
+
+    /// Returns the first entry whose latest change has a sequence above `cursor` and up to `upto`, which
+    /// [`begin_updates`](Self::begin_updates) returned. Entries that died or changed again are passed over; those that changed
+    /// again stand beyond `upto`.
+    #[must_use]
+    pub fn next_update(&self, cursor: u64, upto: u64) -> Option<Taught<'_>> {
+        let mut after = cursor;
+        loop {
+            let (seq, entry) = self.updates.next(&self.keys, after, upto)?;
+            if entry.life.take_reference() {
+                let held = EntryRef::new(self, entry.as_ptr());
+                if UpdateIndex::seq(&entry) == seq {
+                    return Some(Taught { seq, entry: held });
+                }
+            }
+            after = seq;
+        }
+    }
+
+    /// Returns the sequence of the last update, for a session that tells its peer the whole table: walk it after
+    /// [`begin_updates`](Self::begin_updates)`(0)`, then go on with updates from the sequence that returned. 0 if there is none.
+    #[must_use]
+    pub fn last_update(&self) -> u64 {
+        self.updates.last()
+    }
+
+    /// Notes that a session sleeps until there are updates: [`Wake::updates`](super::Wake::updates) is called once there
+    /// are. Look again with [`begin_updates`](Self::begin_updates) after this call, before sleeping.
+    pub fn arm_updates(&self) {
+        self.updates_armed.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `queue`: either the session's next look finds the leaf, or the toucher
+        // finds it sleeping.
+        fence(Ordering::SeqCst);
+    }
+}
