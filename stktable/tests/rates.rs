@@ -272,7 +272,7 @@ impl Model {
             return 0;
         }
         let linear = u64::from(elapsed) * u64::from(limit) / u64::from(period);
-        u64::from(self.curr).saturating_sub(linear) as u32
+        u32::try_from(linear).map_or(0, |linear| self.curr.saturating_sub(linear))
     }
 }
 
@@ -347,7 +347,7 @@ fn agrees_with_the_model(start: Tick, period: u32, operations: &[Operation]) {
             }
             Operation::FromPeer(age, curr, prev) => {
                 let (curr, prev) = (curr.get(), prev.get());
-                let age = age.of(period).min(MODEL_AGE_MAX - 1) as u32;
+                let age = u32::try_from(age.of(period).min(MODEL_AGE_MAX - 1)).unwrap();
                 counter.set_from_peer(now, age, curr, prev, period);
                 model = Model { tick: now.low().wrapping_sub(age) & !1, curr, prev };
             }
