@@ -1,3 +1,10 @@
-//! integration
+//! Runs stick tables without a global lock: expiry, HAProxy's peers protocol, and what the daemon `stktabled` is
+//! made of.
 
+pub mod clock;
+pub mod expiry;
 pub mod peers;
+pub mod shared;
+
+pub use clock::Clock;
+pub use shared::SharedTable;
