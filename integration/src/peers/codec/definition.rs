@@ -72,13 +72,13 @@ impl<'a> Definition<'a> {
         let key_type = rest.int("key type")?;
         let key_size = rest.int("key length")?;
         let data_types = rest.int("data types")?;
-        // Nothing after the data types is how very old senders end.
-        let expire_ms =
-            if rest.rest().is_empty() { None } else { Some(rest.int("expire of the table")?) };
         let key = match key_spec(key_type, key_size) {
             Ok(key) => key,
             Err(ignored) => return Ok(Err(ignored)),
         };
+        // Nothing after the data types is how very old senders end.
+        let expire_ms =
+            if rest.rest().is_empty() { None } else { Some(rest.int("expire of the table")?) };
         let mut table = SenderTable::empty(key, data_types, expire_ms);
         for data_type in data_types_of(data_types) {
             if !has_parameters(data_type) {
