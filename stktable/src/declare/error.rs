@@ -112,93 +112,81 @@ pub enum DeclareErrorKind {
     },
 }
 
-impl DeclareError {
-    /// Returns the sentence without the position, for whoever prints that otherwise.
-    #[must_use]
-    pub fn message(&self) -> impl fmt::Display + '_ {
-        Message(self)
-    }
-}
-
 impl fmt::Display for DeclareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line != 0 {
             write!(f, "{}:{}: ", self.line, self.column)?;
         }
-        write!(f, "{}", self.message())
+        write!(f, "`{}`: {}", self.word.escape_debug(), self.kind)
     }
 }
 
 impl core::error::Error for DeclareError {}
 
-struct Message<'a>(&'a DeclareError);
-
-impl fmt::Display for Message<'_> {
+/// Says what is wrong and what was expected, without the word.
+impl fmt::Display for DeclareErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use DeclareErrorKind as Kind;
-
-        write!(f, "`{}`: ", self.0.word.escape_debug())?;
-        match &self.0.kind {
-            Kind::Keyword { expected } => write!(f, "expected `{expected}`"),
-            Kind::MissingName => f.write_str("a table needs a name"),
-            Kind::NameCharacter { character } => write!(
+        match self {
+            Self::Keyword { expected } => write!(f, "expected `{expected}`"),
+            Self::MissingName => f.write_str("a table needs a name"),
+            Self::NameCharacter { character } => write!(
                 f,
                 "a name cannot have {character:?}; expected no white space, control character, quote, `\\` or `#`"
             ),
-            Kind::UnknownArgument => f.write_str(
+            Self::UnknownArgument => f.write_str(
                 "no argument of a table here; expected type, size, expire, nopurge, store, srvkey, \
                  write-to, recv-only, brates-factor or, outside a peers section, peers",
             ),
-            Kind::MissingArgument { argument } => {
+            Self::MissingArgument { argument } => {
                 write!(f, "`{argument}` has no value; expected {}", value_of(argument))
             }
-            Kind::MissingType => f.write_str(
+            Self::MissingType => f.write_str(
                 "the table has no `type`; expected ip, ipv6, integer, string [len L] or binary [len L]",
             ),
-            Kind::MissingSize => f.write_str("the table has no `size`, or 0; expected at least 1"),
-            Kind::UnknownType => {
+            Self::MissingSize => f.write_str("the table has no `size`, or 0; expected at least 1"),
+            Self::UnknownType => {
                 f.write_str("no key type; expected ip, ipv6, integer, string or binary")
             }
-            Kind::KeyLength { ty, max } => {
+            Self::KeyLength { ty, max } => {
                 write!(f, "no length of a {ty} key; expected 1 to {max}")
             }
-            Kind::BadCharacter { argument, character } => write!(
+            Self::BadCharacter { argument, character } => write!(
                 f,
                 "{character:?} does not belong in the value of `{argument}`; expected {}",
                 value_of(argument)
             ),
-            Kind::Overflow { argument, max } if is_time(argument) => {
+            Self::Overflow { argument, max } if is_time(argument) => {
                 write!(f, "too long for `{argument}`; expected at most {max} ms (24.8 days)")
             }
-            Kind::Overflow { argument, max } => {
+            Self::Overflow { argument, max } => {
                 write!(f, "too much for `{argument}`; expected at most {max}")
             }
-            Kind::Underflow { argument: "expire", min_ms } => {
+            Self::Underflow { argument: "expire", min_ms } => {
                 write!(f, "too short for `expire`; expected at least {min_ms} ms, or 0 for never")
             }
-            Kind::Underflow { argument, min_ms } => write!(
+            Self::Underflow { argument, min_ms } => write!(
                 f,
                 "too short a period for `{argument}`: what is counted could not be told apart; \
                  expected at least {min_ms} ms"
             ),
-            Kind::BratesFactor => write!(f, "expected 1 to {BRATES_FACTOR_MAX}"),
-            Kind::SrvKey => f.write_str("expected `name` or `addr`"),
-            Kind::UnknownDataType => f.write_str(
+            Self::BratesFactor => write!(f, "expected 1 to {BRATES_FACTOR_MAX}"),
+            Self::SrvKey => f.write_str("expected `name` or `addr`"),
+            Self::UnknownDataType => f.write_str(
                 "no data type; expected one such as gpc0, conn_rate(10s), gpc(4) or gpc_rate(4,1m)",
             ),
-            Kind::MissingParenthesis { data_type } => {
+            Self::MissingParenthesis { data_type } => {
                 write!(f, "no closing parenthesis; expected {}", form_of(*data_type))
             }
-            Kind::MissingStoreArgument { data_type } => {
+            Self::MissingStoreArgument { data_type } => {
                 write!(f, "`{data_type}` lacks a value; expected {}", form_of(*data_type))
             }
-            Kind::UnexpectedStoreArgument { data_type } => {
+            Self::UnexpectedStoreArgument { data_type } => {
                 write!(f, "too much for `{data_type}`; expected {}", form_of(*data_type))
             }
-            Kind::ArraySize { data_type } => {
+            Self::ArraySize { data_type } => {
                 write!(f, "no number of elements of `{data_type}`; expected 1 to {ARRAY_MAX}")
             }
-            Kind::Conflict { array, scalar } => write!(
+            Self::Conflict { array, scalar } => write!(
                 f,
                 "`{array}` and `{scalar}` cannot be in one table, as `{array}` takes the place of \
                  `{scalar}`; expected one of them"
@@ -281,32 +269,21 @@ pub enum DeclareWarningKind {
     NothingStored,
 }
 
-impl DeclareWarning {
-    /// Returns the sentence without the position, for whoever prints that otherwise.
-    #[must_use]
-    pub fn message(&self) -> impl fmt::Display + '_ {
-        WarningMessage(self)
-    }
-}
-
 impl fmt::Display for DeclareWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message())
+        let word = self.word.escape_debug();
+        write!(f, "{}:{}: `{word}`: {}", self.line, self.column, self.kind)
     }
 }
 
-struct WarningMessage<'a>(&'a DeclareWarning);
-
-impl fmt::Display for WarningMessage<'_> {
+/// Says what has no effect, without the word.
+impl fmt::Display for DeclareWarningKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.0.word.escape_debug();
-        match self.0.kind {
-            DeclareWarningKind::Repeated { data_type } => {
-                write!(f, "`{word}`: `{data_type}` is stored already; this one is ignored")
+        match self {
+            Self::Repeated { data_type } => {
+                write!(f, "`{data_type}` is stored already; this one is ignored")
             }
-            DeclareWarningKind::NothingStored => {
-                write!(f, "`{word}`: no data type follows; nothing is stored")
-            }
+            Self::NothingStored => f.write_str("no data type follows; nothing is stored"),
         }
     }
 }
