@@ -2,6 +2,7 @@
 //! made of.
 
 pub mod clock;
+pub mod config;
 pub mod expiry;
 pub mod peers;
 pub mod shared;

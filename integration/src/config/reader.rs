@@ -1,0 +1,403 @@
+//! Sections and their lines.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stktable::declare::{Declaration, Scope, Word};
+
+use super::conditional::{Blocks, Directive, conditional};
+use super::diagnostic::{ConfigError, Diagnostic, Location, Severity};
+use super::line::{self, Line, LineError, Start};
+use super::{Config, Context, PeersSection, ProxyKind, Table, check};
+
+/// The most errors that are reported; past it the rest of the files is not read.
+const ERRORS_MAX: usize = 1000;
+
+/// The most warnings that are kept.
+const WARNINGS_MAX: usize = 1000;
+
+/// Every word that begins a section, of HAProxy 2.6 and of what came later.
+const SECTIONS: [&str; 22] = [
+    "acme",
+    "backend",
+    "cache",
+    "crt-store",
+    "defaults",
+    "fcgi-app",
+    "frontend",
+    "global",
+    "healthcheck",
+    "http-errors",
+    "listen",
+    "log-forward",
+    "log-profile",
+    "mailers",
+    "peers",
+    "program",
+    "resolvers",
+    "ring",
+    "traces",
+    "userlist",
+    "namespace_list",
+    "dynamic-update",
+];
+
+/// The section we are in.
+#[derive(Clone, Debug)]
+enum Section {
+    /// None yet.
+    None,
+    /// `global`.
+    Global,
+    /// `defaults`.
+    Defaults,
+    /// A proxy, with its name.
+    Proxy(ProxyKind, String),
+    /// The last of [`Config::peers`].
+    Peers,
+    /// One that is not read.
+    Skipped,
+    /// One of several, depending on the condition that stands there.
+    Conditional(Location),
+}
+
+/// Reads files into a [`Config`].
+pub(super) struct Reader<'c> {
+    context: &'c Context<'c>,
+    pub(super) config: Config,
+    errors: usize,
+    warnings: usize,
+    found: Vec<Diagnostic>,
+    section: Section,
+    blocks: Blocks,
+    /// Where the sections and tables of each name are, those with errors too.
+    sections: HashMap<String, Location>,
+    tables: HashMap<String, Location>,
+    peers: HashMap<String, Location>,
+    /// Where the `bind` line, and the first `peer` line, of this section is.
+    pub(super) bind_at: Option<Location>,
+    pub(super) peer_at: Option<Location>,
+    file: Arc<str>,
+    order: usize,
+}
+
+impl<'c> Reader<'c> {
+    pub(super) fn new(context: &'c Context<'c>) -> Self {
+        Self {
+            context,
+            config: Config::default(),
+            errors: 0,
+            warnings: 0,
+            found: Vec::new(),
+            section: Section::None,
+            blocks: Blocks::default(),
+            sections: HashMap::new(),
+            tables: HashMap::new(),
+            peers: HashMap::new(),
+            bind_at: None,
+            peer_at: None,
+            file: "".into(),
+            order: 0,
+        }
+    }
+
+    /// Reads one file. No section goes on from one file into the next.
+    pub(super) fn file(&mut self, name: &str, contents: &[u8]) {
+        self.file = name.into();
+        self.section = Section::None;
+        let mut start = Start { offset: 0, line: 1 };
+        while start.offset < contents.len() && self.errors <= ERRORS_MAX {
+            start = self.line(contents, start);
+        }
+        if let Some(open) = self.blocks.end() {
+            self.report(open);
+        }
+    }
+
+    /// Returns what was read.
+    pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
+        for wrong in check::names(&self.config, &self.tables) {
+            self.report(wrong);
+        }
+        if self.errors == 0 {
+            self.config.warnings = self.found;
+            return Ok(self.config);
+        }
+        if self.errors > ERRORS_MAX {
+            let at = Location::of_file(&self.file);
+            self.found.push(Diagnostic::error(at, "", "too many errors; the rest is not read"));
+        }
+        Err(ConfigError { diagnostics: self.found })
+    }
+
+    /// Takes note of something to tell.
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        let (count, max) = match diagnostic.severity {
+            Severity::Error => {
+                self.errors += 1;
+                (self.errors, ERRORS_MAX)
+            }
+            Severity::Warning => {
+                self.warnings += 1;
+                (self.warnings, WARNINGS_MAX)
+            }
+        };
+        if count <= max {
+            self.found.push(diagnostic);
+        }
+    }
+
+    pub(super) fn error(&mut self, word: Word<'_>, message: impl Into<String>) {
+        let diagnostic = Diagnostic::error(self.at(word), word.text, message);
+        self.report(diagnostic);
+    }
+
+    pub(super) fn warning(&mut self, word: Word<'_>, message: impl Into<String>) {
+        let diagnostic = Diagnostic::warning(self.at(word), word.text, message);
+        self.report(diagnostic);
+    }
+
+    pub(super) fn at(&self, word: Word<'_>) -> Location {
+        Location { file: Arc::clone(&self.file), line: word.line, column: word.column }
+    }
+
+    /// Reads the line that starts there; returns where the next one does.
+    fn line(&mut self, contents: &[u8], start: Start) -> Start {
+        let context = self.context;
+        let localpeer = self.config.localpeer.clone();
+        let variable = |name: &str| line::variable(context, localpeer.as_deref(), name);
+        let mut line = Line::read(contents, start, false, &variable);
+        if line.is_blank() {
+            return line.next;
+        }
+        let keyword = String::from_utf8_lossy(line.keyword()).into_owned();
+        let begin = Location { file: Arc::clone(&self.file), line: start.line, column: 1 };
+        if keyword.starts_with('.') {
+            self.config.ignored_lines += 1;
+            let column = line.words().ok().and_then(|words| Some(words.first()?.column));
+            let at = begin.beside(start.line, column.unwrap_or(1));
+            match self.blocks.directive(&keyword, at) {
+                Directive::None => {}
+                Directive::LeftSection(at) => {
+                    self.section = at.map_or(Section::Skipped, Section::Conditional);
+                }
+                Directive::Misplaced(diagnostic) => self.report(diagnostic),
+            }
+            return line.next;
+        }
+        let header = SECTIONS.contains(&keyword.as_str());
+        if !header && !self.reads(&keyword) {
+            self.config.ignored_lines += 1;
+            return line.next;
+        }
+        if line.backslash {
+            line = Line::read(contents, start, true, &variable);
+        }
+        if self.blocks.is_open() && (!header || keyword == "peers") {
+            self.config.ignored_lines += 1;
+            if header {
+                self.blocks.section();
+                self.section = Section::Skipped;
+            }
+            if let Some(error) = self.blocks.read(&keyword, start.line) {
+                self.report(error);
+            }
+            return line.next;
+        }
+        match line.words() {
+            Err(LineError { line: number, column, word, message }) => {
+                self.report(Diagnostic::error(begin.beside(number, column), &word, message));
+                if header {
+                    self.section = Section::Skipped;
+                }
+            }
+            Ok(words) => {
+                let Some(first) = words.first().copied() else { return line.next };
+                if line.joined {
+                    self.warning(
+                        first,
+                        "the line goes on after `\\`, which HAProxy would refuse; expected one line",
+                    );
+                }
+                if !line.terminated {
+                    self.warning(
+                        first,
+                        "the last line has no end, the file may have been cut; expected a line feed",
+                    );
+                }
+                if header {
+                    self.blocks.section();
+                    self.header(&words);
+                } else {
+                    self.words(&words);
+                }
+            }
+        }
+        line.next
+    }
+
+    /// Returns whether a line with this first word is read here.
+    fn reads(&self, keyword: &str) -> bool {
+        match self.section {
+            Section::None | Section::Peers => true,
+            Section::Global => keyword == "localpeer",
+            Section::Defaults | Section::Proxy(..) => keyword == "stick-table",
+            Section::Skipped => false,
+            Section::Conditional(_) => {
+                matches!(keyword, "stick-table" | "table" | "peer" | "localpeer")
+            }
+        }
+    }
+
+    fn header(&mut self, words: &[Word<'_>]) {
+        let first = words[0];
+        self.section = match first.text {
+            "global" => Section::Global,
+            "defaults" => Section::Defaults,
+            "frontend" => self.proxy(ProxyKind::Frontend, words),
+            "listen" => self.proxy(ProxyKind::Listen, words),
+            "backend" => self.proxy(ProxyKind::Backend, words),
+            "peers" => self.peers_section(words),
+            _ => Section::Skipped,
+        };
+        if matches!(self.section, Section::Skipped) {
+            self.config.ignored_lines += 1;
+        }
+    }
+
+    fn proxy(&mut self, kind: ProxyKind, words: &[Word<'_>]) -> Section {
+        let name = self.name(words, "a proxy");
+        Section::Proxy(kind, name.unwrap_or_default().to_owned())
+    }
+
+    fn peers_section(&mut self, words: &[Word<'_>]) -> Section {
+        let name = self.name(words, "a section").unwrap_or_default();
+        if let Some(more) = words.get(2) {
+            self.error(*more, "one name is enough; expected the end of the line");
+        }
+        let at = self.at(words[0]);
+        if !name.is_empty() {
+            if let Some(other) = self.sections.get(name) {
+                let message = format!(
+                    "a peers section has this name already at {other}; expected another name"
+                );
+                self.error(words[1], message);
+            } else {
+                self.sections.insert(name.to_owned(), at.clone());
+            }
+        }
+        self.peers.clear();
+        (self.bind_at, self.peer_at) = (None, None);
+        self.config.peers.push(PeersSection {
+            name: name.to_owned(),
+            at,
+            disabled: false,
+            peers: Vec::new(),
+            bind: Vec::new(),
+            tables: Vec::new(),
+        });
+        Section::Peers
+    }
+
+    /// Returns the second word if it is the name of a section or a peer; reports it otherwise.
+    pub(super) fn name<'w>(&mut self, words: &[Word<'w>], of: &str) -> Option<&'w str> {
+        let Some(name) = words.get(1).filter(|name| !name.text.is_empty()) else {
+            self.error(words[0], format!("{of} needs a name; expected it to follow"));
+            return None;
+        };
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+        if let Some(odd) = name.text.chars().find(|c| !allowed(*c)) {
+            let message = format!(
+                "the name of {of} cannot have {odd:?}; expected letters, digits, `_`, `.`, `:` and `-`"
+            );
+            self.error(*name, message);
+            return None;
+        }
+        Some(name.text)
+    }
+
+    fn words(&mut self, words: &[Word<'_>]) {
+        let first = words[0];
+        match self.section.clone() {
+            Section::None => {
+                self.error(first, "no section has begun; expected `peers`, `global` or the like")
+            }
+            Section::Global => {
+                if let Some(name) = self.name(words, "the local peer") {
+                    self.config.localpeer = Some(name.to_owned());
+                }
+            }
+            Section::Defaults => {
+                self.error(first, "a table cannot stand in `defaults`; expected it in a proxy");
+            }
+            Section::Proxy(kind, name) => self.table(words, Some((kind, &name))),
+            Section::Peers => self.peers_line(words),
+            Section::Skipped => {}
+            Section::Conditional(at) => {
+                self.section = Section::Skipped;
+                self.report(conditional(at, first.text, first.line));
+            }
+        }
+    }
+
+    /// Reads a `stick-table` line of a proxy, or a `table` line of the last peers section.
+    pub(super) fn table(&mut self, words: &[Word<'_>], proxy: Option<(ProxyKind, &str)>) {
+        let section =
+            self.config.peers.last().map(|section| section.name.clone()).unwrap_or_default();
+        let own = words.get(1).map_or("", |name| name.text);
+        let (scope, name, named) = match proxy {
+            // What is wrong with the name of a proxy was reported with it.
+            Some((_, "")) => (Scope::Proxy("?"), String::new(), false),
+            Some((_, name)) => (Scope::Proxy(name), name.to_owned(), true),
+            None => (Scope::Peers(&section), format!("{section}/{own}"), !own.is_empty()),
+        };
+        let parsed = Declaration::from_words(words, scope);
+        for warning in parsed.warnings {
+            let at = self.at(words[0]).beside(warning.line, warning.column);
+            self.report(Diagnostic::warning(at, &warning.word, warning.kind.to_string()));
+        }
+        for error in parsed.errors {
+            let at = self.at(words[0]).beside(error.line, error.column);
+            self.report(Diagnostic::error(at, &error.word, error.kind.to_string()));
+        }
+        let at = self.at(words[0]);
+        if let Some(other) = self.tables.get(&name) {
+            let word = if proxy.is_some() { words[0] } else { words[1] };
+            let message =
+                format!("table `{name}` is declared already at {other}; expected it once");
+            self.error(word, message);
+        } else if named {
+            self.tables.insert(name, at.clone());
+        }
+        let value_at = |keyword, value: Option<&str>| {
+            let pair = words
+                .windows(2)
+                .rev()
+                .find(|pair| pair[0].text == keyword && Some(pair[1].text) == value);
+            self.at(pair.map_or(words[0], |pair| pair[1]))
+        };
+        let Some(declaration) = parsed.declaration else { return };
+        let table = Table {
+            peers_at: value_at("peers", declaration.peers.as_deref()),
+            write_to_at: value_at("write-to", declaration.write_to.as_deref()),
+            declaration,
+            at,
+            proxy: proxy.map(|(kind, _)| kind),
+            order: self.order,
+        };
+        self.order += 1;
+        match (proxy, self.config.peers.last_mut()) {
+            (None, Some(section)) => section.tables.push(table),
+            _ => self.config.proxy_tables.push(table),
+        }
+    }
+
+    /// Takes note of a peer of this section; returns where the other one of its name is.
+    pub(super) fn first_peer(&mut self, name: &str, at: &Location) -> Option<Location> {
+        if let Some(other) = self.peers.get(name) {
+            return Some(other.clone());
+        }
+        self.peers.insert(name.to_owned(), at.clone());
+        None
+    }
+}
