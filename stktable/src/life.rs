@@ -1,10 +1,10 @@
 //! The life of an entry: one word that decides who may use it and who frees it.
 //!
 //! ```text
-//! 63                 32 31                      4    3      2       1      0
-//! +--------------------+-------------------------+------+-------+--------+-------+
-//! | generation         | references              | DEAD | KEYED | QUEUED | FILED |
-//! +--------------------+-------------------------+------+-------+--------+-------+
+//! 63          32 31           5     4       3      2       1       0
+//! +-------------+--------------+---------+------+-------+--------+-------+
+//! | generation  | references   | OVERDUE | DEAD | KEYED | QUEUED | FILED |
+//! +-------------+--------------+---------+------+-------+--------+-------+
 //! ```
 //!
 //! A user enters by a CAS that fails on DEAD. Expiry, purge, clear and kill all go through [`Life::kill`], whose only
@@ -18,6 +18,10 @@
 //!
 //! KEYED, QUEUED and FILED say in which indexes the entry stands: by key, in the update order, in the expiry stacks.
 //! Whoever takes the entry out of an index clears its bit; whoever clears the last one after DEAD retires the entry.
+//!
+//! OVERDUE says that a sweep found the entry over, and held: whoever drops the last reference must look whether to kill
+//! it. It is set by a CAS on the word that showed the reference, and the last reference is dropped by a CAS too, so one of
+//! the two sees the other, whatever their clocks say.
 //!
 //! # Invariants
 //! L1  References 0 and alive implies KEYED and FILED.
@@ -44,7 +48,10 @@ pub(crate) const KEYED: u64 = 1 << 2;
 const DEAD: u64 = 1 << 3;
 const INDEXES: u64 = FILED | QUEUED | KEYED;
 
-const REFERENCE: u64 = 1 << 4;
+/// A sweep has passed by while the entry was over and held.
+const OVERDUE: u64 = 1 << 4;
+
+const REFERENCE: u64 = 1 << 5;
 const REFERENCES: u64 = (1 << 32) - REFERENCE;
 const GENERATION: u64 = 1 << 32;
 
@@ -60,6 +67,10 @@ impl Word {
     /// Returns how many users there are.
     pub(crate) const fn references(self) -> u32 {
         ((self.0 & REFERENCES) / REFERENCE) as u32
+    }
+
+    pub(crate) const fn is_overdue(self) -> bool {
+        self.0 & OVERDUE != 0
     }
 
     pub(crate) const fn has(self, index: u64) -> bool {
@@ -115,7 +126,7 @@ impl Life {
             if word & DEAD != 0 {
                 return false;
             }
-            assert!(word & REFERENCES != REFERENCES, "2^28 references to one entry");
+            assert!(word & REFERENCES != REFERENCES, "2^27 references to one entry");
             let bump = if mutant(Mutant::NoGeneration) { 0 } else { GENERATION };
             // The generation wraps out of the top.
             let taken = word.wrapping_add(REFERENCE).wrapping_add(bump);
@@ -128,13 +139,55 @@ impl Life {
         }
     }
 
-    /// Gives a reference back, and returns the word without it. After this the entry may be freed at once,
-    /// unless the caller protects it.
-    pub(crate) fn drop_reference(&self) -> Word {
+    /// Gives a reference back, unless the entry is OVERDUE and needs to be looked at: then it returns false, and nothing
+    /// is done. After this the entry may be freed at once, unless the caller protects it.
+    pub(crate) fn try_drop_reference(&self) -> bool {
+        // Acquire on every read of the word here: who finds it OVERDUE sees the time that the sweep noted.
+        let mut word = self.0.load(Ordering::Acquire);
+        loop {
+            if word & OVERDUE != 0 && !mutant(Mutant::OverdueUnseen) {
+                return false;
+            }
+            debug_assert!(word & REFERENCES != 0 && word & DEAD == 0, "held, so alive (L2)");
+            // Release: S1.
+            match self.0.compare_exchange_weak(
+                word,
+                word - REFERENCE,
+                Ordering::Release,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+            relax();
+        }
+    }
+
+    /// Gives a reference back. After this the entry may be freed at once, unless the caller protects it.
+    pub(crate) fn drop_reference(&self) {
         // Release: S1.
         let before = self.0.fetch_sub(REFERENCE, Ordering::Release);
         debug_assert!(before & REFERENCES != 0 && before & DEAD == 0, "held, so alive (L2)");
-        Word(before.wrapping_sub(REFERENCE))
+    }
+
+    /// Marks an entry that is held as OVERDUE, if it is as it was `seen`.
+    pub(crate) fn set_overdue(&self, seen: Word) -> bool {
+        debug_assert!(seen.references() != 0 && !seen.is_dead(), "there is somebody to see it");
+        // Release: the time that the sweep noted.
+        self.0
+            .compare_exchange(seen.0, seen.0 | OVERDUE, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Takes the mark off an entry that is as it was `seen`: refreshed since.
+    pub(crate) fn clear_overdue(&self, seen: Word) {
+        // Relaxed, and lost if anything changed: the mark only costs a look.
+        let _ = self.0.compare_exchange(
+            seen.0,
+            seen.0 & !OVERDUE,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
     }
 
     /// Marks the entry dead if it is exactly as it was `seen`, alive and without users. Returns the word
@@ -187,6 +240,19 @@ mod tests {
         assert!(life.kill(life.load()).is_some());
         assert!(!life.take_reference());
         assert_eq!(life.kill(life.load()), None, "dead already");
+    }
+
+    #[test]
+    fn the_last_reference_sees_the_sweep() {
+        let life = Life::new();
+        assert!(life.take_reference());
+        assert!(life.try_drop_reference());
+        assert!(life.set_overdue(life.load()));
+        assert!(!life.try_drop_reference(), "needs a look");
+        life.drop_reference();
+        assert!(life.load().is_overdue());
+        life.clear_overdue(life.load());
+        assert!(life.kill(life.load()).is_some());
     }
 
     #[test]

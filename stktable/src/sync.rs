@@ -37,6 +37,8 @@ pub enum Mutant {
     NoGeneration,
     /// `life`: an entry is marked dead after a look at its count, without comparing the word.
     KillByStore,
+    /// `life`: whoever drops the last reference does not see that a sweep passed by.
+    OverdueUnseen,
     /// `updates`: a session sends without raising the frontier first.
     NoFrontier,
     /// `updates`: a toucher does not look at the frontier again once its leaf is in.

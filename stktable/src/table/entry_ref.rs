@@ -168,6 +168,13 @@ impl<'t> EntryRef<'t> {
         self.entry().life.load().references().saturating_sub(1)
     }
 
+    /// Returns whether the entry is alive: always, for as long as this reference is held. For models, which check it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.entry().life.load().is_dead()
+    }
+
     /// Returns the milliseconds left to live: 0 when the entry is over, or never expires.
     #[must_use]
     pub fn expires_in(&self, now: Tick) -> u32 {
@@ -340,10 +347,9 @@ impl Clone for EntryRef<'_> {
 impl Drop for EntryRef<'_> {
     fn drop(&mut self) {
         let table = self.table;
-        let now = table.clock();
-        if !table.is_over(self.entry(), now) {
-            // The entry stands in a stack, and is found there when it is over. It may be freed at once after this.
-            self.entry().life.drop_reference();
+        // Not over, as far as we know, and no sweep has said otherwise: the entry stands in a stack, and is found there
+        // when it is over. It may be freed at once after this.
+        if !table.is_over(self.entry(), table.clock()) && self.entry().life.try_drop_reference() {
             return;
         }
         // Over: whoever drops the last reference takes it. Protected first, since the entry may be
@@ -352,10 +358,12 @@ impl Drop for EntryRef<'_> {
         entry.life.drop_reference();
         // Acquire, before the date is read again (`life`: the generation).
         let seen = entry.life.load();
-        if seen.references() == 0
-            && table.is_over(&entry, now)
-            && table.kill(&entry, seen, Hands::Elsewhere)
-        {
+        if seen.references() != 0 || seen.is_dead() {
+            return;
+        }
+        if !table.is_over(&entry, table.clock()) {
+            entry.life.clear_overdue(seen);
+        } else if table.kill(&entry, seen, Hands::Elsewhere) {
             table.statistics.expired.fetch_add(1, Ordering::Relaxed);
         }
     }

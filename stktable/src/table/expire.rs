@@ -7,6 +7,7 @@ use super::StickTable;
 use super::kill::Hands;
 use crate::entry::Entry;
 use crate::life::FILED;
+use crate::sync::relax;
 use crate::tick::Tick;
 
 /// What a call of [`StickTable::expire`] did.
@@ -78,35 +79,37 @@ impl StickTable {
         if self.delay_ms() == 0 { None } else { self.expiry.next_due() }
     }
 
-    /// Deals with an entry in hand: takes it off if it is dead, kills it if `doomed` says so and nobody
-    /// uses it.
-    pub(super) fn settle(
-        &self,
-        entry: NonNull<Entry>,
-        doomed: impl FnOnce(&Entry) -> bool,
-    ) -> Fate {
+    /// Deals with an entry in hand: takes it off if it is dead, kills it if `doomed` says so and nobody uses it. One that
+    /// is doomed and in use is marked, so that whoever lets go of it last looks again.
+    pub(super) fn settle(&self, entry: NonNull<Entry>, doomed: impl Fn(&Entry) -> bool) -> Fate {
         // Protected beyond FILED, which a kill clears before it is done with the entry.
         // SAFETY: FILED, and in our hand: not retired before we clear that.
         let entry = unsafe { self.keys.forest().protect(entry) };
-        // Acquire, before the date is read (`life`: the generation).
-        let seen = entry.life.load();
-        if seen.is_dead() {
-            self.expiry.dead.fetch_sub(1, Ordering::Relaxed);
-            self.clear_filed(&entry);
-            return Fate::Gone;
+        loop {
+            // Acquire, before the date is read (`life`: the generation).
+            let seen = entry.life.load();
+            if seen.is_dead() {
+                // Its killer has counted it for us, or is about to.
+                self.expiry.dead.fetch_sub(1, Ordering::Relaxed);
+                self.clear_filed(&entry);
+                return Fate::Gone;
+            }
+            if !doomed(&entry) {
+                // If it dies now, its killer counts it, and whoever has it in hand next finds it.
+                return Fate::Alive;
+            }
+            if seen.references() != 0 {
+                // Whoever drops the last reference sees the mark.
+                if seen.is_overdue() || entry.life.set_overdue(seen) {
+                    return Fate::Alive;
+                }
+            } else if self.kill(&entry, seen, Hands::Own) {
+                self.clear_filed(&entry);
+                return Fate::Killed;
+            }
+            // Touched, let go or killed meanwhile.
+            relax();
         }
-        if doomed(&entry) && self.kill(&entry, seen, Hands::Own) {
-            self.clear_filed(&entry);
-            return Fate::Killed;
-        }
-        if entry.life.load().is_dead() {
-            // Killed meanwhile, by somebody who counted on us.
-            self.expiry.dead.fetch_sub(1, Ordering::Relaxed);
-            self.clear_filed(&entry);
-            return Fate::Gone;
-        }
-        // Alive when we looked; if it dies now, its killer counts it, and whoever has it in hand next finds it.
-        Fate::Alive
     }
 
     fn clear_filed(&self, entry: &ebtree::intrusive::Ref<'_, Entry>) {

@@ -5,3 +5,4 @@
 #![cfg(loom)]
 
 mod freq_ctr;
+mod table;

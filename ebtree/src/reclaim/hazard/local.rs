@@ -89,7 +89,12 @@ struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        LAST.with(|last| last.set(Last::Gone));
+        if cfg!(loom) && std::thread::panicking() {
+            // A model failed and is over: nothing of it may be touched any more.
+            core::mem::forget(core::mem::take(self.list.get_mut()));
+            return;
+        }
+        set_last(Last::Gone);
         for (inner, record) in self.list.get_mut().drain(..) {
             // SAFETY: H2, `inner` is held.
             let record = unsafe { record.as_ref() };
@@ -118,6 +123,17 @@ thread_local! {
     static ATTACHED: Attached = Attached { list: RefCell::new(Vec::new()) };
 }
 
+/// Returns what this thread looked up last. In models thread locals end in any order: gone is gone.
+#[inline]
+fn last() -> Last {
+    LAST.try_with(Cell::get).unwrap_or(Last::Gone)
+}
+
+fn set_last(last: Last) {
+    // Fails in models only, where `last` then says `Gone` anyway.
+    let _ = LAST.try_with(|place| place.set(last));
+}
+
 /// A record that the current thread may use, and whether it must be given back after this use.
 pub(super) struct Attachment {
     pub(super) record: NonNull<Record>,
@@ -127,7 +143,7 @@ pub(super) struct Attachment {
 /// Returns this thread's record, making one at its first use of the domain.
 #[inline]
 pub(super) fn attach(inner: &Arc<Inner>) -> Attachment {
-    if let Last::Is(domain, record) = LAST.with(Cell::get)
+    if let Last::Is(domain, record) = last()
         && core::ptr::eq(domain, &raw const **inner)
     {
         return Attachment { record, temporary: false };
@@ -154,7 +170,7 @@ fn attach_slow(inner: &Arc<Inner>) -> Attachment {
     });
     match known {
         Ok((record, gone)) => {
-            LAST.with(|last| last.set(Last::Is(&raw const **inner, record)));
+            set_last(Last::Is(&raw const **inner, record));
             for (other, record) in gone {
                 // SAFETY: H2, `other` is held.
                 release(&other, unsafe { record.as_ref() });
@@ -168,7 +184,7 @@ fn attach_slow(inner: &Arc<Inner>) -> Attachment {
 
 /// Whether this thread's records have been given back, so that slots of guards may have a new owner.
 pub(super) fn thread_is_ending() -> bool {
-    matches!(LAST.with(Cell::get), Last::Gone)
+    matches!(last(), Last::Gone)
 }
 
 /// Gives a record back, after freeing what can be freed. The rest stays with the record, for its next
