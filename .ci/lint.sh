@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Formatting, lints and documentation, all of them errors.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo fmt --all -- --check
+cargo clippy --workspace --exclude benches --all-targets --all-features -- -D warnings
+cargo clippy -p benches --all-targets -- -D warnings
+# An embedder takes the library without the daemon.
+cargo clippy -p stktable-integration --lib --no-default-features -- -D warnings
+export RUSTDOCFLAGS="-D warnings"
+cargo doc --workspace --exclude benches --all-features --no-deps
+cargo doc -p benches --no-deps
