@@ -29,7 +29,7 @@
 //!   address is an error on the host that would have to call it; HAProxy 2.6 takes the file.
 //! - `localpeer` counts wherever it stands; HAProxy 2.6 heeds it in the sections after it.
 //! - Two `table` lines of one name in one section, and two remote peers of one name, are errors; HAProxy 2.6
-//!   takes both. So is port 0 of a remote peer.
+//!   takes both. So is a remote peer without a port, or with port 0.
 //! - A `\` at the end of a line that is read continues it, with a warning: HAProxy refuses such a line.
 //! - A last line without its end is read, with a warning: HAProxy refuses the file, as it may have been cut.
 //! - A line of more than 64 words is read; HAProxy refuses it.

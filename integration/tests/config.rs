@@ -238,6 +238,8 @@ fn a_line_that_is_read_goes_on_after_a_backslash() {
     assert_eq!(config.peers[0].peers.len(), 2);
     let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
     assert_eq!((warning.at.line, warning.severity), (3, Severity::Warning));
+    let config = good("peers p\n peer a 127.0.0.1:1 \\\n");
+    assert_eq!(config.warnings.len(), 1);
     // Elsewhere the line ends, as it does for HAProxy.
     let config = quiet("backend b\n http-request x \\\n stick-table type ip size 1\n");
     assert_eq!(config.proxy_tables.len(), 1);

@@ -350,7 +350,7 @@ impl Cutter<'_> {
     }
 
     fn finish(mut self, error: Option<LineError>) -> Line {
-        let terminated = self.next_line();
+        let terminated = self.next_line() || self.file.ends_with(b"\n");
         Line {
             next: Start { offset: self.at, line: self.line },
             words: self.words,
