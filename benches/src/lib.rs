@@ -1,1 +1,10 @@
-//! benches
+//! Comparisons: the same work on ours and on locked versions, in one process, taking turns.
+//!
+//! A machine that others use too runs now faster, now slower. So contestants never run one after the other: each gets a short
+//! slice in turn, the first one rotating, and what is reported is the upper quartile of each one's slices, and the
+//! ratio.
+
+pub mod interleave;
+pub mod random;
+pub mod table;
+pub mod tree;
