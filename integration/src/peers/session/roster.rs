@@ -1,0 +1,244 @@
+//! What the sessions of a section have in common: names, tables, and what is remembered of each peer from one
+//! session to the next.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use stktable::StickTable;
+
+use crate::peers::codec::{Hello, SenderTable, Version};
+use crate::shared::SharedTable;
+
+/// A section as its sessions see it: who we are, who the others are, and which tables are shared.
+///
+/// Immutable, but for whether the section is up to date.
+#[derive(Debug)]
+pub struct Roster {
+    section: String,
+    local_peer: Box<[u8]>,
+    remote_peers: Vec<Box<[u8]>>,
+    tables: Vec<RosterTable>,
+    up_to_date: AtomicBool,
+}
+
+/// A table of a section.
+#[derive(Debug)]
+pub struct RosterTable {
+    table: Arc<SharedTable>,
+    local_name: String,
+    wire_name: Box<[u8]>,
+    announced: SenderTable,
+}
+
+/// Why a roster cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RosterError {
+    /// A peer has a name that cannot be sent: it is empty, or holds a space, a NUL or the end of a line.
+    Name {
+        /// The name.
+        peer: String,
+    },
+    /// Two peers have one name.
+    SamePeer {
+        /// The name.
+        peer: String,
+    },
+    /// Two tables have one name on the network.
+    SameTable {
+        /// The name.
+        table: String,
+    },
+}
+
+impl fmt::Display for RosterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { peer } => write!(f, "{peer:?} is no name that a peer can have"),
+            Self::SamePeer { peer } => write!(f, "two peers are named {peer}"),
+            Self::SameTable { table } => write!(f, "two tables are named {table} on the network"),
+        }
+    }
+}
+
+impl std::error::Error for RosterError {}
+
+impl Roster {
+    /// Makes the roster of a section. Tables are numbered in this order, from 1.
+    ///
+    /// # Errors
+    /// When a name cannot be sent, or is there twice.
+    pub fn new(
+        section: impl Into<String>,
+        local_peer: &str,
+        remote_peers: &[&str],
+        tables: Vec<Arc<SharedTable>>,
+    ) -> Result<Arc<Self>, RosterError> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in [local_peer].into_iter().chain(remote_peers.iter().copied()) {
+            let peer = || name.to_owned();
+            // Each is called under its name, and calls under it.
+            Hello::encode(Version::V2_1, name.as_bytes(), name.as_bytes(), 0, &mut Vec::new())
+                .map_err(|_| RosterError::Name { peer: peer() })?;
+            if names.contains(&name) {
+                return Err(RosterError::SamePeer { peer: peer() });
+            }
+            names.push(name);
+        }
+        let tables: Vec<_> = tables.into_iter().map(RosterTable::new).collect();
+        for (at, table) in tables.iter().enumerate() {
+            if tables.iter().take(at).any(|other| other.wire_name == table.wire_name) {
+                let table = String::from_utf8_lossy(&table.wire_name).into_owned();
+                return Err(RosterError::SameTable { table });
+            }
+        }
+        Ok(Arc::new(Self {
+            section: section.into(),
+            local_peer: local_peer.as_bytes().into(),
+            remote_peers: remote_peers.iter().map(|name| name.as_bytes().into()).collect(),
+            tables,
+            up_to_date: AtomicBool::new(false),
+        }))
+    }
+
+    /// Returns the name of the section.
+    #[must_use]
+    pub fn section(&self) -> &str {
+        &self.section
+    }
+
+    /// Returns our own name.
+    #[must_use]
+    pub const fn local_peer(&self) -> &[u8] {
+        &self.local_peer
+    }
+
+    /// Returns the names of the others.
+    #[must_use]
+    pub fn remote_peers(&self) -> &[Box<[u8]>] {
+        &self.remote_peers
+    }
+
+    /// Returns whether this is the name of a peer of the section, ours included.
+    #[must_use]
+    pub fn is_peer(&self, name: &[u8]) -> bool {
+        *name == *self.local_peer || self.remote_peers.iter().any(|peer| **peer == *name)
+    }
+
+    /// Returns the tables.
+    #[must_use]
+    pub fn tables(&self) -> &[RosterTable] {
+        &self.tables
+    }
+
+    /// Returns whether our own resync is over: then our lessons end with *finished*, else with *partial*.
+    #[must_use]
+    pub fn is_up_to_date(&self) -> bool {
+        self.up_to_date.load(Ordering::Relaxed)
+    }
+
+    /// Notes that our own resync is over. It never begins again.
+    pub fn set_up_to_date(&self) {
+        self.up_to_date.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the position of the table with this name on the network.
+    pub(super) fn find(&self, wire_name: &[u8]) -> Option<usize> {
+        self.tables.iter().position(|table| *table.wire_name == *wire_name)
+    }
+}
+
+impl RosterTable {
+    fn new(table: Arc<SharedTable>) -> Self {
+        let declaration = table.declaration();
+        let columns: Vec<_> = table.columns().collect();
+        Self {
+            local_name: declaration.local_name(),
+            wire_name: declaration.wire_name().into_bytes().into(),
+            announced: SenderTable::new(declaration.key, declaration.expire_ms, &columns),
+            table,
+        }
+    }
+
+    /// Returns the table.
+    #[must_use]
+    pub fn table(&self) -> &StickTable {
+        &self.table
+    }
+
+    /// Returns the table with its signals.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<SharedTable> {
+        &self.table
+    }
+
+    /// Returns its name in commands and logs.
+    #[must_use]
+    pub fn local_name(&self) -> &str {
+        &self.local_name
+    }
+
+    /// Returns its name on the network.
+    #[must_use]
+    pub const fn wire_name(&self) -> &[u8] {
+        &self.wire_name
+    }
+
+    /// Returns how we announce it.
+    pub(super) const fn announced(&self) -> &SenderTable {
+        &self.announced
+    }
+}
+
+/// What a section remembers of one peer from one session to the next.
+#[derive(Debug)]
+pub struct PeerMemory {
+    name: Box<[u8]>,
+    /// By table: the last update of ours that the peer acknowledged.
+    acked: Box<[AtomicU64]>,
+    /// The peer refused 2.1.
+    old: AtomicBool,
+}
+
+impl PeerMemory {
+    /// Returns the memory of a peer that was never met.
+    #[must_use]
+    pub fn new(roster: &Roster, name: &[u8]) -> Arc<Self> {
+        let acked = roster.tables.iter().map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self { name: name.into(), acked, old: AtomicBool::new(false) })
+    }
+
+    /// Returns the name of the peer.
+    #[must_use]
+    pub const fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Returns the last update of a table that the peer acknowledged, 0 before the first.
+    #[must_use]
+    pub fn acked(&self, table: usize) -> u64 {
+        self.acked.get(table).map_or(0, |acked| acked.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_acked(&self, table: usize, seq: u64) {
+        if let Some(acked) = self.acked.get(table) {
+            acked.fetch_max(seq, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the version to announce to the peer: 2.0 once it refused 2.1, until it announces 2.1 itself.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        if self.old.load(Ordering::Relaxed) { Version::V2_0 } else { Version::V2_1 }
+    }
+
+    pub(super) fn set_version(&self, version: Version) {
+        self.old.store(version == Version::V2_0, Ordering::Relaxed);
+    }
+}
+
+/// Returns a name as text, for logs.
+pub(super) fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
