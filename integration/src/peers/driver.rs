@@ -1,0 +1,181 @@
+//! Runs a section on tokio: sockets and timers in, bytes out. Knows nothing of the protocol.
+//!
+//! ```text
+//! listener, one per address --accept--.
+//!                                      >-- connection, one per session: Session + socket + timer
+//! coordinator task --call, connect ----'        |                   ^
+//!      ^  timers, calls                         v events            | close, request
+//!      '------------------------------------- Hub: Coordinator, sessions by id
+//! dispatcher, one per table: waits for the table's signal, wakes the connections
+//! ```
+//!
+//! Nothing runs while nothing happens: the only timers are heartbeats, dead peers and the next call. The tables signal
+//! through a flag and a waker, both atomic; the locks of the hub are between these tasks and whoever asks for the
+//! [status](Section::status), and are held for as long as a turn of one session takes.
+
+mod connection;
+mod hub;
+mod listen;
+mod status;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+pub use status::{PeerStatus, SectionStatus};
+
+use super::resync::ResyncState;
+use super::session::{Roster, RosterError};
+use crate::clock::Clock;
+use crate::config::Address;
+use crate::shared::SharedTable;
+use hub::Hub;
+
+/// How long [`Section::stop`] waits for the tasks before it ends them.
+const STOP_MAX: Duration = Duration::from_secs(2);
+
+/// A peer to call, and to be called by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemotePeer {
+    /// Its name.
+    pub name: String,
+    /// Where it is called. A name is resolved at each attempt.
+    pub address: Address,
+}
+
+/// What a section is made of.
+#[derive(Clone, Debug)]
+pub struct SectionSettings {
+    /// Its name.
+    pub name: String,
+    /// Our own name.
+    pub local_peer: String,
+    /// Where to listen; port 0 is any free one.
+    pub listen: Vec<SocketAddr>,
+    /// The others.
+    pub remote_peers: Vec<RemotePeer>,
+    /// What is shared. A table belongs to one section: its signal wakes one task.
+    pub tables: Vec<Arc<SharedTable>>,
+}
+
+/// Why a section cannot start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// The section.
+        section: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The names of peers or tables are not usable.
+    Names {
+        /// The section.
+        section: String,
+        /// Why.
+        error: RosterError,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { section, address, error } => {
+                write!(f, "peers section {section}: cannot listen on {address}: {error}")
+            }
+            Self::Names { section, error } => write!(f, "peers section {section}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(match self {
+            Self::Listen { error, .. } => error,
+            Self::Names { error, .. } => error,
+        })
+    }
+}
+
+/// A section that runs, on the runtime that it was started on. Dropping it closes everything; so does
+/// [`stop`](Self::stop), which waits for that.
+#[derive(Debug)]
+pub struct Section {
+    hub: Arc<Hub>,
+    local_addrs: Vec<SocketAddr>,
+}
+
+impl Section {
+    /// Listens, and calls every peer.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on, or names are not usable; nothing is left running then.
+    pub async fn start(settings: SectionSettings, clock: Clock) -> Result<Self, StartError> {
+        let SectionSettings { name, local_peer, listen, remote_peers, tables } = settings;
+        let names: Vec<&str> = remote_peers.iter().map(|peer| peer.name.as_str()).collect();
+        let roster = Roster::new(name.as_str(), &local_peer, &names, tables)
+            .map_err(|error| StartError::Names { section: name.clone(), error })?;
+        let mut listeners = Vec::with_capacity(listen.len());
+        let mut local_addrs = Vec::with_capacity(listen.len());
+        for address in listen {
+            let failed = |error| StartError::Listen { section: name.clone(), address, error };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            local_addrs.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let addresses = remote_peers.into_iter().map(|peer| peer.address).collect();
+        let hub = Hub::new(roster, clock, addresses);
+        for listener in listeners {
+            hub.spawn(listen::run(Arc::clone(&hub), listener));
+        }
+        for table in hub.roster.tables() {
+            hub.spawn(hub::dispatch(Arc::clone(&hub), Arc::clone(table.shared())));
+        }
+        hub.spawn(hub::coordinate(Arc::clone(&hub)));
+        tracing::info!(section = name, listen = ?local_addrs, "peers section started");
+        Ok(Self { hub, local_addrs })
+    }
+
+    /// Returns where it listens, with the ports that were found.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.local_addrs.clone()
+    }
+
+    /// Returns what there is to know of it now.
+    #[must_use]
+    pub fn status(&self) -> SectionStatus {
+        self.hub.status()
+    }
+
+    /// Waits until its resync is over: a peer has taught us everything, or there was none for long enough.
+    pub async fn synced(&self) {
+        let mut resync = self.hub.resync.subscribe();
+        // The sender lives in the hub, so the wait ends with the state only.
+        let _ = resync.wait_for(|state| *state == ResyncState::Finished).await;
+    }
+
+    /// Closes its sessions and listeners. Takes 2 s at most.
+    pub async fn stop(self) {
+        self.hub.stop();
+        let mut tasks = self.hub.take_tasks();
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_MAX, all).await.is_err() {
+            tracing::warn!(section = self.hub.roster.section(), "peers section ended by force");
+        }
+        tasks.shutdown().await;
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        self.hub.stop();
+    }
+}

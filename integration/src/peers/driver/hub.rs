@@ -1,0 +1,344 @@
+//! What the tasks of a section share, and the tasks that serve no single connection.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::connection::{self, Slot};
+use super::status::{PeerStatus, SectionStatus};
+use crate::clock::Clock;
+use crate::config::Address;
+use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
+use crate::peers::session::{Event, Reason, Role, Roster};
+use crate::shared::SharedTable;
+
+/// Connections that a section accepts, for each peer and itself.
+const CONNECTIONS_PER_PEER: usize = 3;
+
+/// What the tasks of a section share.
+///
+/// Locks are taken in this order: `state`, then the session of a slot. A connection lets go of its session before
+/// it reports.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) roster: Arc<Roster>,
+    pub(super) clock: Clock,
+    /// Of the remote peers.
+    pub(super) addresses: Vec<Address>,
+    state: Mutex<State>,
+    /// Wakes [`coordinate`]: a date may have changed.
+    changed: Notify,
+    /// Wakes the connections: a table has changed.
+    pub(super) news: watch::Sender<()>,
+    pub(super) stopping: watch::Sender<bool>,
+    pub(super) resync: watch::Sender<ResyncState>,
+    /// Connections that may still be accepted.
+    pub(super) permits: Arc<Semaphore>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+#[derive(Debug)]
+struct State {
+    coordinator: Coordinator,
+    slots: HashMap<SessionId, Arc<Slot>>,
+    peers: Vec<Totals>,
+    connections_refused: u64,
+}
+
+/// What is counted of a peer across sessions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) sessions: u64,
+    pub(super) protocol_errors: u64,
+    pub(super) calls_failed: u64,
+    pub(super) last_end: Option<String>,
+}
+
+impl Hub {
+    pub(super) fn new(roster: Arc<Roster>, clock: Clock, addresses: Vec<Address>) -> Arc<Self> {
+        // No process before us hands over yet.
+        let coordinator = Coordinator::new(clock.now(), Arc::clone(&roster), false, rand::random());
+        let resync = coordinator.resync_state();
+        let peers = vec![Totals::default(); roster.remote_peers().len()];
+        let permits = CONNECTIONS_PER_PEER * (roster.remote_peers().len() + 1);
+        Arc::new(Self {
+            roster,
+            clock,
+            addresses,
+            state: Mutex::new(State {
+                coordinator,
+                slots: HashMap::new(),
+                peers,
+                connections_refused: 0,
+            }),
+            changed: Notify::new(),
+            news: watch::Sender::new(()),
+            stopping: watch::Sender::new(false),
+            resync: watch::Sender::new(resync),
+            permits: Arc::new(Semaphore::new(permits)),
+            tasks: Mutex::new(JoinSet::new()),
+        })
+    }
+
+    /// Runs a task until the section stops.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        if !*self.stopping.borrow() {
+            tasks.spawn(task);
+        }
+    }
+
+    pub(super) fn take_tasks(&self) -> JoinSet<()> {
+        std::mem::take(&mut *lock(&self.tasks))
+    }
+
+    /// Tells every task to end.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+        let state = lock(&self.state);
+        for slot in state.slots.values() {
+            slot.close(Reason::Stopped);
+        }
+    }
+
+    /// Waits until the section stops.
+    pub(super) async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Registers a connection that was accepted.
+    pub(super) fn accepted(self: &Arc<Self>) -> Arc<Slot> {
+        let mut state = lock(&self.state);
+        let id = state.coordinator.accepted();
+        let slot = Slot::called(self, id);
+        state.slots.insert(id, Arc::clone(&slot));
+        slot
+    }
+
+    pub(super) fn connection_refused(&self) {
+        lock(&self.state).connections_refused += 1;
+    }
+
+    /// Registers a call that has a connection, if it is still wanted.
+    pub(super) fn connected(self: &Arc<Self>, id: SessionId) -> Option<Arc<Slot>> {
+        let mut state = lock(&self.state);
+        let memory = state.coordinator.connected(id)?;
+        let slot = Slot::caller(self, id, memory);
+        state.slots.insert(id, Arc::clone(&slot));
+        Some(slot)
+    }
+
+    /// A call came to nothing.
+    pub(super) fn call_failed(self: &Arc<Self>, peer: usize, id: SessionId, why: String) {
+        let mut state = lock(&self.state);
+        if let Some(totals) = state.peers.get_mut(peer) {
+            totals.calls_failed += 1;
+            // Said once, not every five seconds.
+            if totals.last_end.as_ref() != Some(&why) {
+                let name = self.roster.remote_peers().get(peer).map(|name| text(name));
+                tracing::info!(section = self.roster.section(), peer = name, why, "call failed");
+                totals.last_end = Some(why);
+            }
+        }
+        state.coordinator.ended(self.clock.now(), id, None);
+        self.act(&mut state);
+    }
+
+    /// A connection is gone, whatever it has reported.
+    pub(super) fn gone(self: &Arc<Self>, id: SessionId) {
+        let mut state = lock(&self.state);
+        state.slots.remove(&id);
+        state.coordinator.ended(self.clock.now(), id, None);
+        self.act(&mut state);
+    }
+
+    /// Takes an event of a session.
+    pub(super) fn report(self: &Arc<Self>, slot: &Slot, event: Event) {
+        let mut state = lock(&self.state);
+        let now = self.clock.now();
+        let status = slot.session().status();
+        let peer = status.peer.as_deref().unwrap_or("?");
+        let section = self.roster.section();
+        let table = |at: usize| self.roster.tables().get(at).map(|table| table.local_name());
+        match event {
+            Event::Hello { caller, .. } => match state.coordinator.called(slot.id, &caller) {
+                Verdict::Accept { memory, replaces } => {
+                    slot.session().accept(now, memory, replaces)
+                }
+                Verdict::TryAgain => slot.session().refuse(),
+            },
+            Event::Up => {
+                let wanted = match status.role {
+                    Role::Called => Some(false),
+                    Role::Caller => state.coordinator.answered(slot.id),
+                };
+                match wanted {
+                    None => slot.close(Reason::Replaced),
+                    Some(replaces) => {
+                        if replaces {
+                            slot.session().ask_heartbeat();
+                        }
+                        if let Some(totals) = self.totals(&mut state, peer) {
+                            totals.sessions += 1;
+                            totals.last_end = None;
+                        }
+                        tracing::info!(section, peer, role = ?status.role, "session up");
+                    }
+                }
+            }
+            Event::LessonRequested => tracing::info!(section, peer, "peer asks to be taught"),
+            Event::LessonTaught => tracing::info!(section, peer, "peer has been taught"),
+            Event::LessonEnded { finished, .. } => {
+                tracing::info!(section, peer, finished, "peer has taught us");
+                state.coordinator.lesson_ended(now, slot.id, finished);
+            }
+            Event::TableFull { table: at, skipped } => {
+                tracing::warn!(
+                    section,
+                    peer,
+                    table = table(at),
+                    skipped,
+                    "table full: not learned"
+                );
+            }
+            Event::TableIgnored { table: at, why } => {
+                tracing::warn!(section, peer, table = table(at), why, "table of the peer not used");
+            }
+            Event::PeerError(error) => {
+                tracing::warn!(section, peer, ?error, "peer reports an error of ours");
+            }
+            Event::Closed(reason) => {
+                if let Some(totals) = self.totals(&mut state, peer) {
+                    totals.protocol_errors += u64::from(matches!(reason, Reason::Error(_)));
+                    totals.last_end = Some(reason.to_string());
+                }
+                match &reason {
+                    Reason::Error(error) => tracing::warn!(section, peer, %error, "session ended"),
+                    reason => tracing::info!(section, peer, %reason, "session ended"),
+                }
+                state.coordinator.ended(now, slot.id, Some(&reason));
+            }
+        }
+        self.act(&mut state);
+    }
+
+    fn totals<'s>(&self, state: &'s mut State, peer: &str) -> Option<&'s mut Totals> {
+        let mut names = self.roster.remote_peers().iter();
+        let at = names.position(|name| **name == *peer.as_bytes())?;
+        state.peers.get_mut(at)
+    }
+
+    /// Does what the coordinator asks for.
+    fn act(self: &Arc<Self>, state: &mut State) {
+        while let Some(action) = state.coordinator.poll_action() {
+            match action {
+                Action::Call { peer, session } => {
+                    self.spawn(connection::call(Arc::clone(self), peer, session));
+                }
+                Action::Close { session, reason } => {
+                    if let Some(slot) = state.slots.get(&session) {
+                        slot.close(reason);
+                    }
+                }
+                Action::Request { session } => {
+                    if let Some(slot) = state.slots.get(&session) {
+                        slot.session().request_resync();
+                        slot.wake.notify_one();
+                    }
+                }
+            }
+        }
+        let now = state.coordinator.resync_state();
+        let changed = |state: &mut ResyncState| std::mem::replace(state, now) != now;
+        if self.resync.send_if_modified(changed) {
+            tracing::info!(section = self.roster.section(), state = %now, "resync");
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn status(&self) -> SectionStatus {
+        let state = lock(&self.state);
+        let now = self.clock.now();
+        let session = |id: SessionId| state.slots.get(&id).map(|slot| slot.session().status());
+        let peer = |(at, totals): (usize, &Totals)| {
+            let coordinated = state.coordinator.peer(at)?;
+            let call_in = coordinated.call_at.map(|call_at| call_at.since(now));
+            Some(PeerStatus {
+                name: text(self.roster.remote_peers().get(at)?),
+                address: self.addresses.get(at)?.to_string(),
+                session: coordinated.live.and_then(session),
+                calling: coordinated.calling,
+                call_in_ms: call_in,
+                teaches_us: coordinated.assigned,
+                not_up_to_date: coordinated.not_up_to_date,
+                sessions: totals.sessions,
+                protocol_errors: totals.protocol_errors,
+                calls_failed: totals.calls_failed,
+                last_end: totals.last_end.clone(),
+            })
+        };
+        SectionStatus {
+            name: self.roster.section().to_owned(),
+            local_peer: text(self.roster.local_peer()),
+            resync: state.coordinator.resync_state(),
+            peers: state.peers.iter().enumerate().filter_map(peer).collect(),
+            predecessor: state.coordinator.local().and_then(session),
+            connections: state.slots.len(),
+            connections_refused: state.connections_refused,
+        }
+    }
+}
+
+/// Makes the calls and keeps the dates of the coordinator.
+pub(super) async fn coordinate(hub: Arc<Hub>) {
+    let stopped = hub.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let next = {
+            let mut state = lock(&hub.state);
+            let now = hub.clock.now();
+            if state.coordinator.poll_timeout().is_some_and(|at| at <= now) {
+                state.coordinator.handle_timeout(now);
+                hub.act(&mut state);
+            }
+            state.coordinator.poll_timeout()
+        };
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(hub.clock.instant(at).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = hub.changed.notified() => {}
+            () = &mut stopped => return,
+        }
+    }
+}
+
+/// Wakes the connections whenever a table signals.
+pub(super) async fn dispatch(hub: Arc<Hub>, table: Arc<SharedTable>) {
+    let stopped = hub.stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = table.updates_signal().wait() => hub.news.send_replace(()),
+            () = &mut stopped => return,
+        };
+    }
+}
+
+/// Nothing is left half done by a panic: a session is then dropped with its connection.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}

@@ -1,0 +1,52 @@
+//! What there is to know of a section.
+
+use crate::peers::resync::ResyncState;
+use crate::peers::session::SessionStatus;
+
+/// A section at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Our own name.
+    pub local_peer: String,
+    /// How far the resync is.
+    pub resync: ResyncState,
+    /// The other peers, as they were given.
+    pub peers: Vec<PeerStatus>,
+    /// The session of our process before a reload.
+    pub predecessor: Option<SessionStatus>,
+    /// Connections, those included that have not said who they are.
+    pub connections: usize,
+    /// Connections that were closed at once because there were too many.
+    pub connections_refused: u64,
+}
+
+/// A peer at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is called.
+    pub address: String,
+    /// The session that is up.
+    pub session: Option<SessionStatus>,
+    /// It is being called.
+    pub calling: bool,
+    /// In how many milliseconds it is called next.
+    pub call_in_ms: Option<u64>,
+    /// It was asked to teach us, and has not ended.
+    pub teaches_us: bool,
+    /// It has taught us in this session, and said that it is not up to date itself.
+    pub not_up_to_date: bool,
+    /// Sessions since we began.
+    pub sessions: u64,
+    /// Sessions that ended because of what the peer sent.
+    pub protocol_errors: u64,
+    /// Calls without a connection.
+    pub calls_failed: u64,
+    /// Why the last session or call ended, while there is none.
+    pub last_end: Option<String>,
+}
