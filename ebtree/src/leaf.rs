@@ -8,7 +8,7 @@ use crate::reclaim::hazard::Operation;
 ///
 /// [`EbTree`](crate::EbTree) has its own leaf. Implement this one for objects that are leaves of a tree
 /// and members of other structures at once, so that one allocation serves all of them; such a tree is an
-/// [`intrusive::Tree`](crate::intrusive::Tree).
+/// [`intrusive::Forest`](crate::intrusive::Forest).
 ///
 /// # Safety
 ///

@@ -49,4 +49,4 @@ pub use tree::{EbTree, Entry};
 pub use sync::Mutant;
 #[cfg(loom)]
 #[doc(hidden)]
-pub use sync::with_mutant;
+pub use {reclaim::end_thread, sync::with_mutant};

@@ -3,3 +3,5 @@
 pub(crate) mod hazard;
 
 pub use hazard::Domain;
+#[cfg(loom)]
+pub use hazard::end_thread;

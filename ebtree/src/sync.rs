@@ -11,7 +11,18 @@ mod real {
 
     /// Called once per turn of every retry loop.
     pub(crate) fn relax() {
+        #[cfg(test)]
+        {
+            TURNS.set(TURNS.get() + 1);
+            assert!(TURNS.get() < 100_000, "a retry loop that does not end");
+        }
         core::hint::spin_loop();
+    }
+
+    #[cfg(test)]
+    std::thread_local! {
+        /// Turns of retry loops on this thread, so that a test can end where a loop would not.
+        pub(crate) static TURNS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
     }
 
     /// Nothing in ordinary builds; see the other one.
@@ -124,6 +135,18 @@ pub enum Mutant {
     FlagLost,
     /// The scan does not look at the slots of guards.
     GuardsNotScanned,
-    /// A guard's slot is cleared before the operation's slot is copied into it.
+    /// An operation's slot is cleared before it is copied into a guard's.
     CopyAfterClear,
+    /// The scan reads guard slots before operation slots.
+    GuardsScannedFirst,
+    /// The scan reads the first segment of slots only.
+    DeepSlotsNotScanned,
+    /// A thread that leaves does not look whether the domain was closed meanwhile.
+    NoLookAtClosed,
+    /// Slots are cleared with a Relaxed store.
+    RelaxedClear,
+    /// A record is given back before its thread has done with it.
+    FreeBeforeScan,
+    /// An object that an indirect search protects is returned without a look at the leaf that names it.
+    NoTargetValidation,
 }

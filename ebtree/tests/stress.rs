@@ -1,6 +1,7 @@
 //! Many threads on few keys. On x86 this proves nothing about orderings (the loom models are for that);
 //! it finds lost and doubled entries, and under AddressSanitizer uses after free.
 #![cfg(not(loom))]
+#![expect(clippy::cast_possible_truncation, reason = "keys are few, and index vectors")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

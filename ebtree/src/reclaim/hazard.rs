@@ -36,6 +36,8 @@
 //! S5  record listed, Release CAS  ->  list read by a scan, Acquire. A record listed later than that
 //!     belongs to a thread that publishes after the heavy barrier, so its second read sees the unlink.
 //! S6  `owner` set to FREE, Release  ->  set to OWNED, Acquire: the retired list is handed over.
+//! S7  `owner` set to FREE; fence, then `closed` is read  <->  `closed` set; fence, then `owner` is read: of the
+//!     thread that leaves and the one that closes, at least one frees what is left.
 
 mod barrier;
 mod domain;
@@ -47,4 +49,6 @@ mod slots;
 
 pub use domain::Domain;
 pub(crate) use guard::Guard;
+#[cfg(loom)]
+pub use local::end_thread;
 pub(crate) use operation::{Operation, Step};

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::sync::{AtomicU8, Mutant, compiler_fence, fence, mutant};
+use crate::sync::{Mutant, compiler_fence, fence, mutant};
 
 /// How a domain orders publications against scans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +78,3 @@ mod membarrier {
 }
 
 use membarrier::{barrier_in_all_threads, register};
-
-/// A [`Barrier`] that can be read by every thread.
-#[derive(Debug)]
-pub(crate) struct SharedBarrier(AtomicU8);
-
-impl SharedBarrier {
-    pub(crate) fn new(barrier: Barrier) -> Self {
-        Self(AtomicU8::new(u8::from(barrier == Barrier::Asymmetric)))
-    }
-
-    /// Relaxed: set once, before the domain is shared.
-    #[inline]
-    pub(crate) fn get(&self) -> Barrier {
-        if self.0.load(Ordering::Relaxed) == 1 { Barrier::Asymmetric } else { Barrier::Symmetric }
-    }
-}

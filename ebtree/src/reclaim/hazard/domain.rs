@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use super::barrier::{Barrier, SharedBarrier};
+use super::barrier::Barrier;
 use super::local::Local;
 use super::operation::Operation;
 use super::slots::Slots;
@@ -13,7 +13,7 @@ use crate::sync::{Arc, AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
 pub(super) const FREE: u8 = 0;
 /// One thread uses the record.
 pub(super) const OWNED: u8 = 1;
-/// The last handle of the domain is gone; whoever set this frees what the record holds.
+/// The last handle of the domain is gone; whoever set this frees what the record holds. Final.
 pub(super) const CLOSING: u8 = 2;
 /// The thread gives the record back, and frees what it can before.
 pub(super) const LEAVING: u8 = 3;
@@ -55,13 +55,32 @@ impl Record {
         // Acquire: S6. Relaxed on failure: nothing is read then.
         self.owner.compare_exchange(FREE, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
+
+    /// Takes the record from `state` for good, the domain being closed.
+    pub(super) fn close(&self, state: u8) -> bool {
+        // Acquire: what the last owner wrote. Relaxed on failure: nothing is read then.
+        self.owner.compare_exchange(state, CLOSING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Notes the guard slots that are free. Guards that outlive their thread give back their slots by clearing
+    /// them only, since the record may have another owner by then.
+    ///
+    /// # Safety
+    /// 1. The caller owns the record in the sense of H1.
+    unsafe fn find_free_guards(&self) {
+        // SAFETY: 1 of the contract.
+        let local = unsafe { &mut *self.local() };
+        if local.free_guards.len() != local.guards {
+            local.free_guards = self.guards.vacant(local.guards);
+        }
+    }
 }
 
 /// What outlives every handle while a thread still remembers its record.
 #[derive(Debug)]
 pub(crate) struct Inner {
     records: AtomicPtr<Record>,
-    barrier: SharedBarrier,
+    pub(super) barrier: Barrier,
     /// No handle is left: nothing can be protected any more.
     pub(super) closed: AtomicBool,
     /// Objects kept for good because a barrier failed.
@@ -77,10 +96,6 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Inner {
-    pub(super) fn barrier(&self) -> Barrier {
-        self.barrier.get()
-    }
-
     /// Calls `visit` with every record.
     pub(super) fn each_record(&self, mut visit: impl FnMut(&Record)) {
         // Acquire: S5.
@@ -101,7 +116,14 @@ impl Inner {
                 found = Some(NonNull::from(record));
             }
         });
-        found.unwrap_or_else(|| self.add_record(Record::new()))
+        if let Some(record) = found {
+            // SAFETY: listed records live as long as `self` (H2).
+            let acquired = unsafe { record.as_ref() };
+            // SAFETY: acquired just now.
+            unsafe { acquired.find_free_guards() };
+            return record;
+        }
+        self.add_record(Record::new())
     }
 
     fn add_record(&self, record: Record) -> NonNull<Record> {
@@ -126,10 +148,10 @@ impl Drop for Inner {
         while !at.is_null() {
             // SAFETY: made by `Box::into_raw`, met once; the last reference to the domain is going, so no
             // thread has a record of it.
-            let mut record = unsafe { Box::from_raw(at) };
+            let record = unsafe { Box::from_raw(at) };
             at = record.next;
             // SAFETY: nothing is protected any more: there is neither handle nor thread.
-            unsafe { record.local.get_mut().free_all() };
+            unsafe { super::scan::free_all(&record) };
         }
     }
 }
@@ -141,10 +163,16 @@ impl Drop for Inner {
 ///
 /// # Memory bound
 ///
-/// With `T` threads that have used the domain and are alive, and `S` slots in all of them (64 for each
-/// thread, more where trees are deeper, and 64 for guards), at most `T × (256 + S) + S` objects are
-/// unlinked and not yet freed, whatever any thread does or fails to do. A thread that
-/// stalls for ever inside an operation keeps what its own slots name, and nothing else.
+/// A thread scans when its list is 256 objects longer than what its last scan had to keep, which is at most what all
+/// slots name. So with `T` the most threads that ever used the domain at one time, and `S` the slots of all of
+/// them that are in use (one for each level of the path of an operation under way, one for each guard), at
+/// most `T × (256 + S)` objects are unlinked and not yet freed, and those that operations under way have
+/// unlinked. A thread that stalls for ever inside an operation keeps what its own slots name, what it has unlinked
+/// itself and fewer than `256 + S` others, and nothing else. Two limits: a visitor or predicate that removes
+/// entries keeps them until it returns; values whose `drop` removes others are freed one scan after the other.
+///
+/// A value that holds a handle of its own domain keeps the domain: when it was removed, it is freed by a scan
+/// or a [`flush`](Self::flush), not by the end of the other handles.
 ///
 /// # Forked processes
 ///
@@ -195,7 +223,7 @@ impl Domain {
     fn with(barrier: Barrier, batch: usize) -> Self {
         let inner = Inner {
             records: AtomicPtr::new(core::ptr::null_mut()),
-            barrier: SharedBarrier::new(barrier),
+            barrier,
             closed: AtomicBool::new(false),
             kept: AtomicUsize::new(0),
             batch,

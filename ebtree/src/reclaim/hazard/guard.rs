@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::domain::Record;
-use super::local::thread_is_ending;
+use super::local::is_still_ours;
 
 /// Protects one object. Stays on its thread.
 #[derive(Debug)]
@@ -29,13 +29,45 @@ impl Drop for Guard<'_> {
         // SAFETY: 1 of `new`.
         let record = unsafe { self.record.as_ref() };
         record.guards.clear(self.slot);
-        // Where the thread is ending, the record may have another owner by now: the slot is clear and
-        // stays unused.
-        if !thread_is_ending() {
+        // Where the thread is ending, the record may have another owner by now: then the slot is clear, and the
+        // record's next owner finds it.
+        if is_still_ours(self.record) {
             // SAFETY: the record is still this thread's (H1), and no borrow of its local part is
             // live: those end before anything that could drop a guard.
             let local = unsafe { &mut *record.local() };
             local.free_guards.push(self.slot);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::reclaim::Domain;
+
+    /// Each thread leaves guards to its end; the next one with the same record finds their slots free.
+    #[test]
+    fn slots_of_guards_that_outlive_their_thread_are_found_again() {
+        thread_local! {
+            static KEPT: RefCell<Vec<Guard<'static>>> = const { RefCell::new(Vec::new()) };
+        }
+        let domain: &'static Domain = Box::leak(Box::new(Domain::with_fences()));
+        let object: &'static u128 = Box::leak(Box::new(0));
+        for _ in 0..10 {
+            let used = std::thread::spawn(move || {
+                // Before the domain's thread local, so dropped after it.
+                KEPT.with_borrow_mut(Vec::clear);
+                let operation = domain.enter();
+                let address = (&raw const *object).cast_mut().cast();
+                for _ in 0..5 {
+                    let guard = operation.guard(0, address);
+                    KEPT.with_borrow_mut(|kept| kept.push(guard));
+                }
+                KEPT.with_borrow(|kept| kept.iter().map(|guard| guard.slot).max())
+            });
+            assert!(used.join().unwrap().is_some_and(|slot| slot < 10));
         }
     }
 }

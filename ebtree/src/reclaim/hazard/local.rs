@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use super::domain::{FREE, Inner, LEAVING, OWNED, Record};
 use super::operation::Step;
-use crate::sync::{Arc, thread_local};
+use crate::sync::{Arc, Mutant, fence, mutant, thread_local};
 
 /// An object that was unlinked, and how to free it.
 #[derive(Debug)]
@@ -69,17 +69,6 @@ impl Local {
             threshold: 0,
         }
     }
-
-    /// Frees everything that is retired.
-    ///
-    /// # Safety
-    /// 1. Nobody protects anything in this domain, now or later.
-    pub(super) unsafe fn free_all(&mut self) {
-        while let Some(retired) = self.retired.pop() {
-            // SAFETY: 1 of the contract.
-            unsafe { retired.free() };
-        }
-    }
 }
 
 /// The domains this thread has used, with its record in each.
@@ -110,6 +99,8 @@ enum Last {
     Is(*const Inner, NonNull<Record>),
     /// The thread is ending, and its records have been given back.
     Gone,
+    /// The same, but for this record, which is being given back.
+    Leaving(*const Inner, NonNull<Record>),
 }
 
 #[cfg(not(loom))]
@@ -143,7 +134,7 @@ pub(super) struct Attachment {
 /// Returns this thread's record, making one at its first use of the domain.
 #[inline]
 pub(super) fn attach(inner: &Arc<Inner>) -> Attachment {
-    if let Last::Is(domain, record) = last()
+    if let Last::Is(domain, record) | Last::Leaving(domain, record) = last()
         && core::ptr::eq(domain, &raw const **inner)
     {
         return Attachment { record, temporary: false };
@@ -182,29 +173,78 @@ fn attach_slow(inner: &Arc<Inner>) -> Attachment {
     }
 }
 
-/// Whether this thread's records have been given back, so that slots of guards may have a new owner.
-pub(super) fn thread_is_ending() -> bool {
-    matches!(last(), Last::Gone)
+/// Whether a record that this thread has used is still its own. When the thread ends, records get other owners.
+pub(super) fn is_still_ours(record: NonNull<Record>) -> bool {
+    match last() {
+        Last::None | Last::Is(..) => true,
+        Last::Gone => false,
+        Last::Leaving(_, leaving) => leaving == record,
+    }
+}
+
+/// Makes a record the one that this thread uses, until it is dropped.
+struct Current(Last);
+
+impl Current {
+    fn set(inner: &Inner, record: &Record) -> Self {
+        let (domain, record) = (&raw const *inner, NonNull::from(record));
+        let before = last();
+        set_last(match before {
+            Last::None | Last::Is(..) => Last::Is(domain, record),
+            Last::Gone | Last::Leaving(..) => Last::Leaving(domain, record),
+        });
+        Self(before)
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        set_last(self.0);
+    }
 }
 
 /// Gives a record back, after freeing what can be freed. The rest stays with the record, for its next
 /// owner, for a flush, or for the end of the domain.
 pub(super) fn release(inner: &Inner, record: &Record) {
-    // Leaving, so that `close` keeps away meanwhile. Acquire on failure is not needed: CLOSING means that
-    // somebody else empties the record, and nothing is read here.
+    // LEAVING keeps `close` away meanwhile. A failure means CLOSING: somebody else empties the record, and
+    // nothing is read here. Acquire for the same reason as in `acquire`, though it was ours already.
     if record.owner.compare_exchange(OWNED, LEAVING, Ordering::Acquire, Ordering::Relaxed).is_err()
     {
         return;
     }
-    super::scan::scan(inner, record);
-    // Acquire: the last handle is gone, and so is every protection.
-    if inner.closed.load(Ordering::Acquire) {
-        // SAFETY: LEAVING keeps everybody else away (H1).
-        let local = unsafe { &mut *record.local() };
-        // SAFETY: `closed`: nothing is protected any more.
-        unsafe { local.free_all() };
-        record.pending.store(0, Ordering::Relaxed);
+    if mutant(Mutant::FreeBeforeScan) {
+        record.owner.store(FREE, Ordering::Release);
+    }
+    {
+        // What values do in their `drop` goes through this record too, instead of through one that would be
+        // taken, scanned and given back inside this scan, and so on without end.
+        let _current = Current::set(inner, record);
+        super::scan::scan(inner, record);
     }
     // Release: S6.
     record.owner.store(FREE, Ordering::Release);
+    // S7: either `close` finds the record free, or it is seen here that the domain is closed.
+    fence(Ordering::SeqCst);
+    if !mutant(Mutant::NoLookAtClosed) && inner.closed.load(Ordering::Acquire) && record.close(FREE)
+    {
+        // SAFETY: CLOSING makes the record ours (H1); no handle is left, so nothing is protected.
+        unsafe { super::scan::free_all(record) };
+    }
+}
+
+/// Does what the end of this thread does. For models, in which a thread that is joined may not have
+/// ended yet.
+///
+/// # Safety
+/// 1. The thread has neither operation nor guard, in any domain.
+#[cfg(loom)]
+pub unsafe fn end_thread() {
+    let _ = ATTACHED.try_with(|attached| {
+        let list = core::mem::take(&mut *attached.list.borrow_mut());
+        set_last(Last::None);
+        for (inner, record) in list {
+            // SAFETY: H2, `inner` is held.
+            release(&inner, unsafe { record.as_ref() });
+        }
+    });
 }

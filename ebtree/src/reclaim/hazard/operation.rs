@@ -28,6 +28,8 @@ pub(crate) struct Operation<'d> {
     barrier: Barrier,
     /// The record is given back at the end, because the thread is ending.
     temporary: bool,
+    /// A scan at the end is asked for, however little is retired.
+    flush: bool,
 }
 
 impl<'d> Operation<'d> {
@@ -38,14 +40,36 @@ impl<'d> Operation<'d> {
             inner,
             record: attachment.record,
             base: 0,
-            barrier: inner.barrier(),
+            barrier: inner.barrier,
             temporary: attachment.temporary,
+            flush: false,
         };
         operation.base = operation.with_local(|local| {
             local.depth += 1;
             local.top
         });
         operation
+    }
+
+    /// Ends the operation and returns `found`.
+    ///
+    /// The end may scan, and so run a value's `drop`, which may panic. Then `found` is dropped here, and the
+    /// slots of its guards are given back; a return value that stands already when a variable is dropped would
+    /// be leaked, and its slots with it.
+    #[inline]
+    pub(crate) fn end<T>(self, found: T) -> T {
+        drop(self);
+        found
+    }
+
+    /// Returns whether another operation of this thread is under way, or a scan.
+    pub(super) fn is_nested(&self) -> bool {
+        self.with_local(|local| local.depth > 1)
+    }
+
+    /// Asks for a scan at the end, if this is the outermost operation.
+    pub(super) fn scan_at_end(&mut self) {
+        self.flush = true;
     }
 
     #[inline]
@@ -140,9 +164,11 @@ impl Drop for Operation<'_> {
         }
         let scan = self.with_local(|local| {
             local.depth -= 1;
-            local.depth == 0 && local.retired.len() >= local.threshold.max(self.inner.batch)
+            let due = local.retired.len() >= local.threshold.max(self.inner.batch);
+            local.depth == 0 && (due || self.flush)
         });
-        if scan {
+        // Not while a panic goes by: a value whose `drop` panics too would end the process.
+        if scan && !std::thread::panicking() {
             super::scan::scan(self.inner, self.record());
         }
         if self.temporary {

@@ -2,9 +2,10 @@
 
 use core::sync::atomic::Ordering;
 
-use super::domain::{CLOSING, FREE, Inner, OWNED, Record};
-use super::local::{Local, Retired, attach};
-use crate::sync::{Arc, Mutant, mutant};
+use super::domain::{FREE, Inner, OWNED, Record};
+use super::local::{Local, Retired};
+use super::operation::Operation;
+use crate::sync::{Arc, Mutant, fence, mutant};
 
 /// Calls `f` with the record's local part.
 ///
@@ -28,10 +29,11 @@ impl Drop for Taken<'_> {
         // SAFETY: made by `scan`, whose caller owns the record.
         let pending = unsafe {
             with_local(self.record, |local| {
+                // The rest is not empty only if a value's `drop` panicked. What drops have retired meanwhile does
+                // not count here: nobody has looked yet whether it can be freed.
+                local.threshold = self.survivors.len() + self.rest.len() + self.batch;
                 local.retired.append(&mut self.survivors);
-                // Not empty only if a value's `drop` panicked.
                 local.retired.extend(self.rest.by_ref());
-                local.threshold = local.retired.len() + self.batch;
                 local.depth -= 1;
                 local.retired.len()
             })
@@ -54,7 +56,7 @@ pub(super) fn scan(inner: &Inner, record: &Record) {
     };
     let Some((retired, mut announced)) = taken else { return };
     // S1: what is retired was unlinked before this barrier.
-    if !inner.barrier().heavy() {
+    if !inner.barrier.heavy() {
         inner.kept.fetch_add(retired.len(), Ordering::Relaxed);
         // Never freed: without the barrier a reader may hold any of them.
         core::mem::forget(retired);
@@ -67,9 +69,12 @@ pub(super) fn scan(inner: &Inner, record: &Record) {
         return;
     }
     inner.each_record(|other| {
+        if mutant(Mutant::GuardsScannedFirst) {
+            other.guards.collect(&mut announced);
+        }
         // Operation slots before guard slots: H3.
         other.operations.collect(&mut announced);
-        if !mutant(Mutant::GuardsNotScanned) {
+        if !mutant(Mutant::GuardsNotScanned) && !mutant(Mutant::GuardsScannedFirst) {
             other.guards.collect(&mut announced);
         }
     });
@@ -91,56 +96,57 @@ pub(super) fn scan(inner: &Inner, record: &Record) {
     unsafe { with_local(record, |local| local.announced = announced) };
 }
 
-/// Scans this thread's record, and those of threads that have ended.
-pub(super) fn flush(inner: &Arc<Inner>) {
-    let attachment = attach(inner);
-    // SAFETY: H2.
-    let own = unsafe { attachment.record.as_ref() };
-    scan(inner, own);
-    // SAFETY: this thread owns the record.
-    let inside = unsafe {
-        with_local(own, |local| {
-            local.depth += 1;
-            local.depth > 1
-        })
-    };
-    if !inside {
-        inner.each_record(|record| {
-            if record.pending.load(Ordering::Relaxed) != 0 && record.acquire() {
-                scan(inner, record);
-                // Release: S6.
-                record.owner.store(FREE, Ordering::Release);
-            }
-        });
-    }
-    // SAFETY: this thread owns the record.
-    unsafe { with_local(own, |local| local.depth -= 1) };
-    if attachment.temporary {
-        super::local::release(inner, own);
+/// A record of a thread that has ended, taken for one scan.
+struct Adopted<'r>(&'r Record);
+
+impl Drop for Adopted<'_> {
+    fn drop(&mut self) {
+        // Release: S6.
+        self.0.owner.store(FREE, Ordering::Release);
     }
 }
 
-/// Frees everything, the last handle being gone.
-pub(super) fn close(inner: &Arc<Inner>) {
-    // Release: pairs with the loads in `attach_slow` and `release`.
-    inner.closed.store(true, Ordering::Release);
+/// Scans the records of threads that have ended, then this thread's.
+pub(super) fn flush(inner: &Arc<Inner>) {
+    let mut operation = Operation::enter(inner);
+    if operation.is_nested() {
+        return;
+    }
     inner.each_record(|record| {
-        let mine = [OWNED, FREE].into_iter().any(|state| {
-            // Acquire: what the last owner wrote. For OWNED its last operation happened before its
-            // handle went, and that before this call.
-            record
-                .owner
-                .compare_exchange(state, CLOSING, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-        });
-        if mine {
-            // SAFETY: CLOSING makes it ours (H1), and nothing is protected: guards borrow a tree, which
-            // holds a handle. Taken out first, because what is freed may retire more.
-            while let Some(retired) = unsafe { with_local(record, |local| local.retired.pop()) } {
-                // SAFETY: nothing is protected.
-                unsafe { retired.free() };
-            }
-            record.pending.store(0, Ordering::Relaxed);
+        if record.pending.load(Ordering::Relaxed) != 0 && record.acquire() {
+            let adopted = Adopted(record);
+            scan(inner, adopted.0);
         }
     });
+    operation.scan_at_end();
+}
+
+/// Frees everything, the last handle being gone.
+pub(super) fn close(inner: &Inner) {
+    inner.closed.store(true, Ordering::Release);
+    // S7.
+    fence(Ordering::SeqCst);
+    inner.each_record(|record| {
+        // OWNED: the last operation of its thread happened before its handle went, and that before this call.
+        // LEAVING: its thread looks at `closed` when it has given the record back.
+        if record.close(OWNED) || record.close(FREE) {
+            // SAFETY: CLOSING makes it ours (H1), and nothing is protected: guards borrow a tree, which holds a
+            // handle.
+            unsafe { free_all(record) };
+        }
+    });
+}
+
+/// Frees what the record's list holds.
+///
+/// # Safety
+/// 1. The caller owns the record in the sense of H1.
+/// 2. Nobody protects anything in this domain, now or later.
+pub(super) unsafe fn free_all(record: &Record) {
+    // SAFETY: 1 of the contract. Taken out first, since what is freed is the user's code.
+    while let Some(retired) = unsafe { with_local(record, |local| local.retired.pop()) } {
+        // SAFETY: 2 of the contract.
+        unsafe { retired.free() };
+    }
+    record.pending.store(0, Ordering::Relaxed);
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::sync::AtomicPtr;
+use crate::sync::{AtomicPtr, Mutant, mutant};
 
 /// Slots in a segment. Small in models, so that they grow there too.
 pub(crate) const SEGMENT: usize = if cfg!(loom) { 4 } else { 64 };
@@ -37,18 +37,26 @@ impl Slots {
     /// reclaimer finds the slot changed (S4).
     #[inline]
     pub(crate) fn publish(&self, index: usize, address: *mut ()) {
-        let slot = if index < SEGMENT { &self.first.slots[index] } else { self.deep(index) };
-        slot.store(address, Ordering::Release);
+        self.slot(index).store(address, Ordering::Release);
     }
 
     /// Clears a slot. Release: S4.
     #[inline]
     pub(crate) fn clear(&self, index: usize) {
+        if mutant(Mutant::RelaxedClear) {
+            self.slot(index).store(core::ptr::null_mut(), Ordering::Relaxed);
+            return;
+        }
         self.publish(index, core::ptr::null_mut());
     }
 
-    /// Returns a slot beyond the first segment, which is added if it is not there yet. Only the owner
-    /// comes here, so there is one writer of each `next`.
+    #[inline]
+    fn slot(&self, index: usize) -> &AtomicPtr<()> {
+        if index < SEGMENT { &self.first.slots[index] } else { self.deep(index) }
+    }
+
+    /// Returns a slot beyond the first segment, which is added if it is not there yet. Only the owner adds, so
+    /// there is one writer of each `next`; a guard that outlives its thread finds its slot's segment there.
     #[cold]
     fn deep(&self, index: usize) -> &AtomicPtr<()> {
         let mut segment = &self.first;
@@ -68,6 +76,14 @@ impl Slots {
         &segment.slots[index]
     }
 
+    /// Returns which of the first `count` slots are clear.
+    #[cold]
+    pub(crate) fn vacant(&self, count: usize) -> Vec<usize> {
+        // Acquire: a guard that was dropped elsewhere has done with its slot.
+        let is_clear = |index: &usize| self.slot(*index).load(Ordering::Acquire).is_null();
+        (0..count).filter(is_clear).collect()
+    }
+
     /// Adds every announced address to `found`, in ascending order of slots (H3).
     pub(crate) fn collect(&self, found: &mut Vec<usize>) {
         let mut segment = &self.first;
@@ -81,7 +97,7 @@ impl Slots {
             }
             // Acquire: pairs with the Release in `deep`.
             let next = segment.next.load(Ordering::Acquire);
-            if next.is_null() {
+            if next.is_null() || mutant(Mutant::DeepSlotsNotScanned) {
                 return;
             }
             // SAFETY: as in `deep`.
