@@ -8,6 +8,8 @@
 //! Every operation is lock-free. No guard can block anybody.
 
 mod linked;
+#[cfg(all(test, not(loom)))]
+mod stopped;
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -105,11 +107,9 @@ impl<L: Leaf> Forest<L> {
     #[must_use]
     pub fn get(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
         let mut walk = self.walk(tree);
-        let (leaf, slot, address) = {
-            let found = walk.find(key)?;
-            (NonNull::from(found.leaf), found.slot, found.address)
-        };
-        Some(Ref { leaf, guard: walk.operation.guard(slot, address), tree: PhantomData })
+        let found = walk.find(key)?;
+        let guard = walk.operation.guard(found.slot, found.leaf.as_ptr().cast());
+        walk.end(Some(Ref { leaf: found.leaf, guard, tree: PhantomData }))
     }
 
     /// Calls `visit` with the leaf of this key, without the cost of a guard. `visit` may use this and
@@ -121,7 +121,11 @@ impl<L: Leaf> Forest<L> {
         visit: impl FnOnce(&L) -> T,
     ) -> Option<T> {
         let mut walk = self.walk(tree);
-        walk.find(key).map(|found| visit(found.leaf))
+        let found = walk.find(key)?;
+        // SAFETY: the walk's slot protects the leaf until its end, which is after the visit: operations begun by
+        // `visit` take slots above those of this one.
+        let seen = visit(unsafe { found.leaf.as_ref() });
+        walk.end(Some(seen))
     }
 
     /// Links `new`, unless its key is there already: then returns the leaf that has it.
@@ -141,7 +145,9 @@ impl<L: Leaf> Forest<L> {
     ) -> Result<(), Ref<'_, L>> {
         let mut walk = self.walk(tree);
         // SAFETY: 1 and 2 are the caller's.
-        unsafe { walk.insert(key, new) }.map_err(|depth| Self::reference(&walk, depth))
+        let inserted = unsafe { walk.insert(key, new) };
+        let inserted = inserted.map_err(|depth| Self::reference(&walk, depth));
+        walk.end(inserted)
     }
 
     /// Links `new` and returns it, unless its key is there already.
@@ -161,10 +167,11 @@ impl<L: Leaf> Forest<L> {
         // Protected before it is linked, so that it stays so when somebody removes it at once.
         let guard = walk.operation.guard(0, new.as_ptr().cast());
         // SAFETY: 1 and 2 are the caller's.
-        match unsafe { walk.insert(key, new) } {
+        let inserted = match unsafe { walk.insert(key, new) } {
             Ok(()) => Ok(Ref { leaf: new, guard, tree: PhantomData }),
             Err(depth) => Err(Self::reference(&walk, depth)),
-        }
+        };
+        walk.end(inserted)
     }
 
     /// Puts `new` in the place of `old`, which has the same key, if `old` is still linked; the key is never
@@ -227,7 +234,7 @@ impl<L: Leaf> Forest<L> {
                 return None;
             }
             if let Some(guard) = walk.remove(depth) {
-                return Some(Ref { leaf, guard, tree: PhantomData });
+                return walk.end(Some(Ref { leaf, guard, tree: PhantomData }));
             }
         }
     }
@@ -242,13 +249,13 @@ impl<L: Leaf> Forest<L> {
     ) -> Option<Ref<'_, L>> {
         let mut walk = self.walk(tree);
         loop {
-            let depth = walk.end(first)?;
+            let depth = walk.extreme(first)?;
             let leaf = walk.leaf_pointer(depth);
             if !is_due(walk.leaf(depth)) {
                 return None;
             }
             if let Some(guard) = walk.remove(depth) {
-                return Some(Ref { leaf, guard, tree: PhantomData });
+                return walk.end(Some(Ref { leaf, guard, tree: PhantomData }));
             }
         }
     }
@@ -257,14 +264,16 @@ impl<L: Leaf> Forest<L> {
     #[must_use]
     pub fn first(&self, tree: usize) -> Option<Ref<'_, L>> {
         let mut walk = self.walk(tree);
-        walk.end(true).map(|depth| Self::reference(&walk, depth))
+        let first = walk.extreme(true).map(|depth| Self::reference(&walk, depth));
+        walk.end(first)
     }
 
     /// Returns the leaf with the largest key of one tree.
     #[must_use]
     pub fn last(&self, tree: usize) -> Option<Ref<'_, L>> {
         let mut walk = self.walk(tree);
-        walk.end(false).map(|depth| Self::reference(&walk, depth))
+        let last = walk.extreme(false).map(|depth| Self::reference(&walk, depth));
+        walk.end(last)
     }
 
     /// Returns the leaf with the smallest key that is at least `key`.
@@ -293,7 +302,8 @@ impl<L: Leaf> Forest<L> {
 
     fn seek(&self, tree: usize, key: L::Key<'_>, seek: Seek) -> Option<Ref<'_, L>> {
         let mut walk = self.walk(tree);
-        walk.seek(key, seek).map(|depth| Self::reference(&walk, depth))
+        let found = walk.seek(key, seek).map(|depth| Self::reference(&walk, depth));
+        walk.end(found)
     }
 
     /// Begins an operation of this domain, for a caller that unlinks leaves from structures of its own and then

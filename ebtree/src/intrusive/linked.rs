@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::{Forest, Leaf, Ref, Seek};
+use crate::sync::{Mutant, mutant};
 
 impl<L: Leaf> Forest<L> {
     /// Protects a leaf that is certainly not retired yet, because the caller holds it otherwise: by a count,
@@ -20,7 +21,7 @@ impl<L: Leaf> Forest<L> {
         // No second read is needed: the slot is stored before the caller lets go, which happens before the
         // retirement, and that before the scan that reads the slot.
         let guard = operation.guard(0, leaf.as_ptr().cast());
-        Ref { leaf, guard, tree: PhantomData }
+        operation.end(Ref { leaf, guard, tree: PhantomData })
     }
 
     /// Returns the leaf with the smallest key above `key`, together with the object that it names, which is a leaf
@@ -53,9 +54,9 @@ impl<L: Leaf> Forest<L> {
             // S1: still the clean edge to the leaf, in a node that the path protects (or the root): the leaf is
             // linked (I6) after the object was published, so the object's retirement, and the scan
             // after it, come later than the publication.
-            if walk.is_still_linked(depth) {
+            if walk.is_still_linked(depth) || mutant(Mutant::NoTargetValidation) {
                 let leaf = Self::reference(&walk, depth);
-                return Some((leaf, Ref { leaf: object, guard, tree: PhantomData }));
+                return walk.end(Some((leaf, Ref { leaf: object, guard, tree: PhantomData })));
             }
         }
     }

@@ -29,6 +29,11 @@ impl<'t, L: Leaf> Walk<'t, L> {
         Self { operation: domain.enter(), root, leaves: PhantomData }
     }
 
+    /// Ends the operation and returns what it found.
+    pub(crate) fn end<T>(self, found: T) -> T {
+        self.operation.end(found)
+    }
+
     /// Returns the child at a level of the path.
     #[inline]
     pub(super) fn node(&self, level: usize) -> &Node {
@@ -126,7 +131,9 @@ impl<'t, L: Leaf> Walk<'t, L> {
     }
 
     /// Removes child `level - 1`, one of whose edges is frozen, and the removed leaf below it. Returns
-    /// whether this call did it; if not, the edge above has changed.
+    /// the edge to that leaf if this call did it; if not, the edge above has changed.
+    ///
+    /// When both edges are flagged, either leaf may be the one that goes; the other moves up with its flag.
     ///
     /// ```text
     ///        │ a                    │ a
@@ -134,7 +141,7 @@ impl<'t, L: Leaf> Walk<'t, L> {
     ///  FLAG /  \ s|TAG              │ s
     ///   leaf   rest                rest
     /// ```
-    pub(super) fn help(&mut self, level: usize) -> bool {
+    pub(super) fn help(&mut self, level: usize) -> Option<Edge> {
         let above = self.operation.step(level - 1);
         let node = self.node(level - 1);
         // A frozen edge here means that one edge is flagged: this one, or the other (I3).
@@ -161,7 +168,7 @@ impl<'t, L: Leaf> Walk<'t, L> {
         // The splice (I4). Expects a clean edge to a child that slot `level - 1` protects, so the value
         // cannot have been reused for another child.
         if self.edge(above).replace(above.value, survivor).is_err() {
-            return false;
+            return None;
         }
         let node = above.value.node();
         // SAFETY:
@@ -170,7 +177,29 @@ impl<'t, L: Leaf> Walk<'t, L> {
         // 3. A node's memory is a box, freed from any thread.
         unsafe { self.operation.retire(node.cast(), free_node) };
         self.unlinked(removed);
-        true
+        Some(removed)
+    }
+
+    /// Flags the leaf of a key, as a remover does that stops after it.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn flag_and_stop(&mut self, key: L::Key<'_>) {
+        let depth = self.descend(key).expect("the key is there");
+        let place = self.operation.step(depth);
+        self.edge(place).replace(place.value, place.value.flagged()).expect("alone here");
+    }
+
+    /// Flags the leaf of a key and tags the edge beside it, as a remover does that stops before its splice.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn tag_and_stop(&mut self, key: L::Key<'_>) {
+        self.flag_and_stop(key);
+        let depth =
+            (0..).find(|at| self.operation.step(*at).value.is_leaf()).expect("a leaf ends it");
+        if depth > 0 {
+            let node = self.node(depth - 1);
+            let other = node.edge(node.edge(false).load().is_flagged());
+            let value = other.load();
+            other.replace(value, value.tagged()).expect("alone here");
+        }
     }
 
     /// Tells a leaf that it was unlinked.

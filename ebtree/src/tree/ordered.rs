@@ -75,7 +75,7 @@ impl<L: Leaf> Walk<'_, L> {
     }
 
     /// Returns the smallest leaf (`forward`), or the largest.
-    pub(crate) fn end(&mut self, forward: bool) -> Option<Depth> {
+    pub(crate) fn extreme(&mut self, forward: bool) -> Option<Depth> {
         self.descend_by(|_| !forward)
     }
 

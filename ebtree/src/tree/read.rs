@@ -1,5 +1,7 @@
 //! The read-only descent: three slots in turn, nothing shared written but them.
 
+use core::ptr::NonNull;
+
 use crate::edge::{AtomicEdge, Edge};
 use crate::leaf::Leaf;
 use crate::sync::{Mutant, mutant, relax};
@@ -7,10 +9,9 @@ use crate::tree::descent::Walk;
 
 /// A leaf that was found, and the slot that protects it.
 #[derive(Debug)]
-pub(crate) struct Found<'w, L> {
-    pub(crate) leaf: &'w L,
+pub(crate) struct Found<L> {
+    pub(crate) leaf: NonNull<L>,
     pub(crate) slot: usize,
-    pub(crate) address: *mut (),
 }
 
 impl<L: Leaf> Walk<'_, L> {
@@ -22,7 +23,7 @@ impl<L: Leaf> Walk<'_, L> {
     /// from the flagging, or from that validation if it is later, until the parent is unlinked.
     ///
     /// Lock-free. After two frozen edges in a row it helps once, as a writer does, and starts again.
-    pub(crate) fn find(&mut self, key: L::Key<'_>) -> Option<Found<'_, L>> {
+    pub(crate) fn find(&mut self, key: L::Key<'_>) -> Option<Found<L>> {
         'again: loop {
             // The edge through which the current node was reached, and what it held: clean, or null at
             // the start.
@@ -61,11 +62,9 @@ impl<L: Leaf> Walk<'_, L> {
                     // SAFETY: protected by `slot`: linked after its publication, by the checks above.
                     let leaf: &L = unsafe { value.leaf::<L>().as_ref() };
                     leaf.touched();
-                    return leaf.first_difference(key).is_none().then_some(Found {
-                        leaf,
-                        slot,
-                        address: value.address(),
-                    });
+                    // The pointer as it was linked: made from the reference, it would not do for freeing.
+                    let found = Found { leaf: value.leaf(), slot };
+                    return leaf.first_difference(key).is_none().then_some(found);
                 }
                 anchor = Some((edge, value));
                 // SAFETY: protected by `slot`, as above.

@@ -105,10 +105,12 @@ impl<'t, L: Leaf> Walk<'t, L> {
             self.unlinked(old);
             return Some(guard);
         }
-        self.edge(place).replace(place.value, place.value.flagged()).ok()?;
-        if !self.help(depth) {
-            // Another thread changed the edge above. A descent for the leaf's key returns only with a
-            // clean path, so the leaf is off it then.
+        let flagged = place.value.flagged();
+        self.edge(place).replace(place.value, flagged).ok()?;
+        if self.help(depth) != Some(flagged) {
+            // Another thread changed the edge above, or the leaf beside this one was flagged too and went first: then
+            // this one moved up. A descent for the leaf's key returns only with a clean path, so the leaf
+            // is off it then.
             // SAFETY: `guard` protects the leaf beyond the slots that the descent takes again.
             let leaf = unsafe { place.value.leaf::<L>().as_ref() };
             self.descend(leaf.key());
