@@ -46,6 +46,7 @@ impl Teach {
     pub(super) fn begin_lesson(&mut self, roster: &Roster) {
         let learned = self.lesson.as_ref().is_some_and(|lesson| lesson.learned);
         self.lesson = Some(Lesson::new(roster.tables().len(), learned));
+        self.forget_definition();
     }
 
     /// Writes as much of the lesson as there is room for.

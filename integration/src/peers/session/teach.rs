@@ -178,6 +178,11 @@ impl Teach {
         pen.counters.updates_sent += u64::from(written.is_ok());
     }
 
+    /// Announces the next table again, whichever it is.
+    pub(super) fn forget_definition(&mut self) {
+        self.defined = None;
+    }
+
     /// Announces a table, unless it is the one announced last.
     pub(super) fn define(&mut self, at: usize, table: &RosterTable, pen: &mut Pen<'_>) {
         if self.defined == Some(at) {

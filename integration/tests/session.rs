@@ -1,0 +1,486 @@
+//! One session against a scripted peer: what it answers, what it learns, what it sends, and when.
+
+#[path = "session/recordings.rs"]
+mod recordings;
+#[path = "session/script.rs"]
+mod script;
+
+use script::{
+    START, Scripted, Writer, ack, control, count, declaration, get, gpc0, roster, short, table,
+};
+use stktable::table::Options;
+use stktable_integration::SharedTable;
+use stktable_integration::peers::codec::{Control, Status, StatusLine, Version};
+use stktable_integration::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Stage};
+
+const T: &str = "table t type integer size 1k expire 10m store gpc0";
+const U: &str = "table u type integer size 1k expire 10m store gpc0";
+
+#[test]
+fn acks_come_once_for_a_burst_and_never_twice() {
+    let t = table(T);
+    let mut s = Scripted::up(&roster(&[&t]));
+    let burst = Writer::define(40, T).update(Some(7), None, 1, 10).update(None, None, 2, 20);
+    assert_eq!(short(&s.take(&burst.bytes).unwrap()), ["ack 40 8"]);
+    assert_eq!(s.sent(), b"");
+    // The same id again: nothing. A definition alone: nothing.
+    let again = Writer::define(40, T).update(Some(8), None, 2, 21);
+    assert_eq!(s.take(&again.bytes).unwrap(), b"");
+    assert_eq!((gpc0(&t, 1, START), gpc0(&t, 2, START)), (Some(10), Some(21)));
+    // A first update with id 0 is not acknowledged: both numbers begin there.
+    let mut s = Scripted::up(&roster(&[&t]));
+    assert_eq!(s.take(&Writer::define(1, T).update(Some(0), None, 1, 1).bytes).unwrap(), b"");
+    let wraps = Writer::define(1, T).update(Some(u32::MAX), None, 1, 1).update(None, None, 1, 2);
+    let wraps = wraps.update(None, None, 1, 3);
+    assert_eq!(short(&s.take(&wraps.bytes).unwrap()), ["ack 1 1"]);
+    assert_eq!(s.session.status().tables[0].last_get, 1);
+}
+
+#[test]
+fn updates_without_a_table_of_ours_are_skipped_without_ack() {
+    let t = table(T);
+    let mut s = Scripted::up(&roster(&[&t]));
+    let mut none = Writer::define(1, T).update(Some(5), None, 1, 1);
+    none.bytes.drain(..Writer::define(1, T).bytes.len());
+    let other_keys = "table t type ip size 1k expire 10m store gpc0";
+    for bytes in [
+        none.bytes.clone(),
+        Writer::define(1, U).update(Some(5), None, 1, 1).bytes,
+        Writer::define(1, other_keys).update(Some(5), None, 1, 1).bytes,
+    ] {
+        assert_eq!(s.take(&bytes).unwrap(), b"");
+        assert_eq!(t.used(), 0);
+    }
+    assert!(
+        matches!(s.events.last(), Some(Event::TableIgnored { table: 0, why }) if why.contains("ip"))
+    );
+    assert_eq!(s.session.status().counters.updates_skipped, 3);
+
+    // A good definition, then one of the same name with other keys: the table is deselected, and its id is lost.
+    s.take(&Writer::define(3, T).bytes).unwrap();
+    assert_eq!(s.session.status().tables[0].remote_id, Some(3));
+    let update = none.bytes;
+    s.take(&Writer::define(3, other_keys).bytes).unwrap();
+    assert_eq!(s.take(&update).unwrap(), b"");
+    assert_eq!(s.session.status().tables[0].remote_id, None);
+    assert_eq!(t.used(), 0);
+}
+
+#[test]
+fn switches_know_the_ids_of_this_session_and_not_0() {
+    let (t, u) = (table(T), table(U));
+    let roster = roster(&[&t, &u]);
+    let mut s = Scripted::up(&roster);
+    let mut update = Writer::define(1, T).update(Some(5), None, 1, 1);
+    update.bytes.drain(..Writer::define(1, T).bytes.len());
+    let switch = |id| {
+        let mut bytes = Vec::new();
+        stktable_integration::peers::codec::Message::encode_switch(id, &mut bytes);
+        [bytes, update.bytes.clone()].concat()
+    };
+    s.take(&[Writer::define(3, T).bytes, Writer::define(4, U).bytes].concat()).unwrap();
+    for unknown in [0, 1, 5, u64::MAX] {
+        assert_eq!(s.take(&switch(unknown)).unwrap(), b"", "{unknown}");
+    }
+    assert_eq!(short(&s.take(&switch(3)).unwrap()), ["ack 3 5"]);
+    assert_eq!((t.used(), u.used()), (1, 0));
+    // A table that takes over an id takes it from the other.
+    s.take(&Writer::define(3, U).bytes).unwrap();
+    assert_eq!(short(&s.take(&switch(3)).unwrap()), ["ack 3 5"]);
+    assert_eq!((t.used(), u.used()), (1, 1));
+    assert_eq!(s.session.status().tables[0].remote_id, None);
+    // Nothing of that is left in another session.
+    let mut s = Scripted::up(&roster);
+    assert_eq!(s.take(&switch(3)).unwrap(), b"");
+}
+
+#[test]
+fn what_is_sent_and_not_stored_is_dropped_and_conn_cur_is_ours() {
+    let ours = table("table t type integer size 1k expire 10m store gpc0,conn_cur,gpt(2)");
+    let mut s = Scripted::up(&roster(&[&ours]));
+    count(&ours, 1, 5, START);
+    let entry = get(&ours, 1, START).unwrap();
+    entry.set(stktable::DataType::ConnCur, 0, 3, START).unwrap();
+    entry.set(stktable::DataType::Gpt, 1, 9, START).unwrap();
+    let theirs = "table t type integer size 1k expire 10m store gpc0,conn_cnt,conn_cur,bytes_in_cnt,server_key";
+    s.take(&Writer::define(1, theirs).update(Some(1), None, 1, 77).bytes).unwrap();
+    let read = |ty, at| entry.read(ty, at, START);
+    assert_eq!(read(stktable::DataType::Gpc0, 0), Some(77));
+    assert_eq!(read(stktable::DataType::ConnCur, 0), Some(3), "local");
+    assert_eq!(read(stktable::DataType::Gpt, 1), Some(9), "not sent: as it was");
+    // Arrays: more elements than ours are dropped, fewer leave the rest.
+    let theirs = "table t type integer size 1k expire 10m store gpt(3)";
+    s.take(&Writer::define(1, theirs).update(Some(2), None, 1, 6).bytes).unwrap();
+    assert_eq!(
+        (read(stktable::DataType::Gpt, 0), read(stktable::DataType::Gpt, 1)),
+        (Some(6), Some(6))
+    );
+    let theirs = "table t type integer size 1k expire 10m store gpt(1)";
+    s.take(&Writer::define(1, theirs).update(Some(3), None, 1, 8).bytes).unwrap();
+    assert_eq!(
+        (read(stktable::DataType::Gpt, 0), read(stktable::DataType::Gpt, 1)),
+        (Some(8), Some(6))
+    );
+}
+
+#[test]
+fn a_full_table_skips_acknowledges_and_says_so_now_and_then() {
+    let t = table("table t type integer size 2 expire 10m nopurge store gpc0");
+    let mut s = Scripted::up(&roster(&[&t]));
+    let fill = Writer::define(1, T).update(Some(1), None, 1, 1).update(None, None, 2, 2);
+    let over = fill.update(None, None, 3, 3).update(None, None, 4, 4).update(None, None, 1, 9);
+    assert_eq!(short(&s.take(&over.bytes).unwrap()), ["ack 1 5"]);
+    assert_eq!((t.used(), gpc0(&t, 1, s.now)), (2, Some(9)));
+    let told = |s: &Scripted| {
+        let full = |event: &&Event| matches!(event, Event::TableFull { .. });
+        s.events.iter().filter(full).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(told(&s), [Event::TableFull { table: 0, skipped: 1 }]);
+    let more = Writer::define(1, T).update(Some(6), None, 5, 5);
+    s.wait(4000);
+    s.take(&more.bytes).unwrap();
+    s.wait(4000);
+    s.take(&more.bytes).unwrap();
+    assert_eq!(told(&s).len(), 1);
+    s.wait(2000);
+    s.take(&more.bytes).unwrap();
+    assert_eq!(told(&s)[1], Event::TableFull { table: 0, skipped: 4 });
+    assert_eq!(s.session.status().counters.updates_refused, 5);
+}
+
+#[test]
+fn expire_is_cut_to_ours_and_0_is_over() {
+    let (t, forever) = (table(T), table("table u type integer size 1k store gpc0"));
+    let mut s = Scripted::up(&roster(&[&t, &forever]));
+    let u = "table u type integer size 1k store gpc0";
+    let w = Writer::define(1, T).update(Some(1), Some(0), 1, 1).update(None, Some(u32::MAX), 2, 2);
+    let w = w.update(None, Some(1234), 3, 3).update(None, None, 4, 4);
+    assert_eq!(short(&s.take(&w.bytes).unwrap()), ["ack 1 4"]);
+    let left =
+        |table: &SharedTable, key| get(table, key, START).map(|entry| entry.expires_in(START));
+    assert_eq!(
+        [1, 2, 3, 4].map(|key| left(&t, key)),
+        [None, Some(600_000), Some(1234), Some(600_000)]
+    );
+    s.take(&Writer::define(2, u).update(Some(1), Some(0), 1, 1).bytes).unwrap();
+    assert_eq!(gpc0(&forever, 1, START + u32::MAX), Some(1));
+}
+
+#[test]
+fn live_updates_are_untimed_numbered_in_full_and_share_the_output() {
+    let (t, u) = (table(T), table(U));
+    let mut s = Scripted::up(&roster(&[&t, &u]));
+    count(&t, 1, 1, START);
+    count(&t, 2, 1, START);
+    count(&u, 1, 5, START);
+    count(&t, 1, 1, START);
+    assert_eq!(
+        short(&s.sent()),
+        // Entry 1 changed twice before anybody was told: sent once, with its last value.
+        ["define /t", "update 1 1 2", "update 2 2 1", "define /u", "update 1 1 5"]
+    );
+    count(&u, 1, 1, START);
+    assert_eq!(short(&s.sent()), ["update 2 1 6"], "the table announced last");
+    // What was learned is not sent on.
+    s.take(&Writer::define(1, T).update(Some(1), None, 9, 9).bytes).unwrap();
+    assert_eq!(s.sent(), b"");
+}
+
+#[test]
+fn a_session_goes_on_after_the_last_ack() {
+    let t = table(T);
+    let roster = roster(&[&t]);
+    let memory = PeerMemory::new(&roster, b"B");
+    (1..=5).for_each(|key| count(&t, key, u64::from(key), START));
+    let mut s = Scripted::up_with(&roster, memory.clone());
+    assert_eq!(short(&s.sent()).len(), 0, "sent behind the status line");
+    assert_eq!(s.session.status().tables[0].cursor, 5);
+    s.take(&ack(1, 3)).unwrap();
+    assert_eq!(memory.acked(0), 3);
+    // Of the past, of the future, of an unknown table, byte-swapped: ignored.
+    for wrong in [ack(1, 2), ack(1, 6), ack(2, 4), ack(0, 4), ack(1, 0x0400_0000), ack(1, u32::MAX)]
+    {
+        s.take(&wrong).unwrap();
+        assert_eq!(memory.acked(0), 3);
+    }
+    let counters = s.session.status().counters;
+    assert_eq!((counters.acks_received, counters.acks_ignored), (1, 6));
+    count(&t, 1, 1, START);
+    let mut s = Scripted::called(&roster);
+    s.memory = memory;
+    let sent = s.take(b"HAProxyS 2.1\nA\nB 1 1\n").unwrap();
+    let expected = ["define /t", "update 4 4 4", "update 5 5 5", "update 6 1 2"];
+    assert_eq!(short(sent.strip_prefix(b"200\n").unwrap()), expected);
+}
+
+#[test]
+fn ids_and_acks_cross_the_wrap() {
+    let last = u64::from(u32::MAX) - 2;
+    let t = SharedTable::with(declaration(T), Options::new().last_update(last));
+    let roster = roster(&[&t]);
+    let mut s = Scripted::up(&roster);
+    (1..=5).for_each(|key| count(&t, key, 1, START));
+    let max = u32::MAX;
+    let expected: Vec<String> = ["define /t".to_owned()]
+        .into_iter()
+        .chain(
+            [max - 1, max, 0, 1, 2].iter().zip(1..).map(|(id, key)| format!("update {id} {key} 1")),
+        )
+        .collect();
+    assert_eq!(short(&s.sent()), expected);
+    s.take(&ack(1, max)).unwrap();
+    assert_eq!(s.memory.acked(0), last + 2);
+    s.take(&ack(1, 1)).unwrap();
+    assert_eq!(s.memory.acked(0), last + 4);
+    s.take(&ack(1, 3)).unwrap();
+    assert_eq!(s.memory.acked(0), last + 4, "never sent");
+}
+
+#[test]
+fn a_lesson_is_everything_timed_and_live_updates_wait_for_its_confirmation() {
+    let (t, u) = (table(T), table(U));
+    let roster = roster(&[&t, &u]);
+    let mut s = Scripted::up(&roster);
+    s.take(&Writer::define(1, T).update(Some(1), Some(1000), 9, 9).bytes).unwrap();
+    count(&t, 1, 1, START);
+    s.sent();
+    count(&t, 2, 2, START);
+    let mut lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
+    lesson[1..4].sort();
+    let expected = [
+        "define /t",
+        "timed 2 1000 9 9",
+        "timed 2 600000 1 1",
+        "timed 2 600000 2 2",
+        "define /u",
+        "ResyncPartial",
+    ];
+    assert_eq!(lesson, expected, "not up to date, so partial; empty tables are announced");
+    // Until the end is confirmed: no live updates, acks are not even parsed.
+    count(&t, 3, 3, START);
+    assert_eq!(s.take(&[0x0a, 0x84, 0]).unwrap(), b"");
+    assert_eq!(s.memory.acked(0), 0);
+    let after = short(&s.take(&control(Control::ResyncConfirm)).unwrap());
+    assert_eq!(after, ["define /t", "update 3 3 3"]);
+    assert_eq!(s.memory.acked(0), 2, "what was taught is not sent again");
+    assert!(s.events.contains(&Event::LessonTaught));
+    // A confirmation that nobody waits for does nothing.
+    assert_eq!(s.take(&control(Control::ResyncConfirm)).unwrap(), b"");
+    // Up to date: finished. A second request begins anew, whether the first was answered or not.
+    roster.set_up_to_date();
+    let request = control(Control::ResyncRequest);
+    for requests in [request.clone(), [&request[..], &request].concat(), request] {
+        let lesson = short(&s.take(&requests).unwrap());
+        assert_eq!((lesson.len(), lesson.last().unwrap().as_str()), (7, "ResyncFinished"));
+    }
+}
+
+#[test]
+fn a_lesson_for_version_2_0_is_untimed() {
+    let t = table(T);
+    count(&t, 1, 1, START);
+    let roster = roster(&[&t]);
+    let mut s = Scripted::called(&roster);
+    s.take(b"HAProxyS 2.0\nA\nB 1 1\n").unwrap();
+    let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
+    assert_eq!(lesson, ["define /t", "update 1 1 1", "ResyncPartial"]);
+    assert_eq!(s.memory.version(), Version::V2_0);
+}
+
+#[test]
+fn output_is_made_on_demand() {
+    let t = table("table t type integer size 100k expire 10m store gpc0");
+    (0..20_000).for_each(|key| count(&t, key, 1, START));
+    let mut s = Scripted::called(&roster(&[&t]));
+    s.session.handle_input(START, b"HAProxyS 2.1\nA\nB 1 1\n").unwrap();
+    let Some(Event::Hello { .. }) = s.session.poll_event() else { panic!("no hello") };
+    s.session.accept(START, s.memory.clone(), false);
+    let fill = |s: &mut Scripted| {
+        let mut out = Vec::new();
+        while s.session.poll_transmit(START, &mut out) {}
+        out
+    };
+    let out = fill(&mut s);
+    assert!((OUT_MAX..OUT_MAX + 100).contains(&out.len()), "{}", out.len());
+    let cursor = s.session.status().tables[0].cursor;
+    // Blocked: what is received is read all the same, and what changes is not queued.
+    s.session.handle_input(START, &ack(1, 100)).unwrap();
+    assert_eq!(s.memory.acked(0), 100);
+    (0..20_000).for_each(|key| count(&t, key, 1, START));
+    let mut full = vec![0; OUT_MAX];
+    assert!(!s.session.poll_transmit(START, &mut full));
+    assert_eq!(s.session.status().tables[0].cursor, cursor);
+    // A lesson too.
+    s.session.handle_input(START, &control(Control::ResyncRequest)).unwrap();
+    let mut chunks = 0;
+    let mut sent = 0;
+    loop {
+        let out = fill(&mut s);
+        if out.is_empty() {
+            break;
+        }
+        assert!(out.len() < OUT_MAX + 100);
+        sent += out.len();
+        chunks += 1;
+    }
+    assert!(chunks >= 4 && sent > 20_000 * 15, "{chunks} {sent}");
+    assert_eq!(s.session.status().counters.updates_sent, cursor + 20_000);
+}
+
+#[test]
+fn every_end_of_a_lesson_is_confirmed_once_after_the_acks() {
+    let t = table(T);
+    let mut s = Scripted::up(&roster(&[&t]));
+    s.session.request_resync();
+    count(&t, 1, 1, START);
+    assert_eq!(short(&s.sent()), ["ResyncRequest"], "live updates wait");
+    let end = Writer::define(1, T).update(Some(9), Some(5), 2, 2).control(Control::ResyncPartial);
+    let end = end.control(Control::ResyncFinished);
+    let answer = short(&s.take(&end.bytes).unwrap());
+    assert_eq!(answer, ["ack 1 9", "define /t", "update 1 1 1", "ResyncConfirm", "ResyncConfirm"]);
+    let ends: Vec<_> =
+        s.events.iter().filter(|event| matches!(event, Event::LessonEnded { .. })).collect();
+    assert_eq!(
+        ends,
+        [
+            &Event::LessonEnded { finished: false, asked: true },
+            &Event::LessonEnded { finished: true, asked: false },
+        ]
+    );
+}
+
+#[test]
+fn heartbeats_fill_silence() {
+    let t = table(T);
+    let mut s = Scripted::up(&roster(&[&t]));
+    assert_eq!(s.session.poll_timeout(), Some(START + 3000));
+    assert_eq!(s.wait(2999), b"");
+    assert_eq!(s.wait(1), [0, 4]);
+    s.take(&control(Control::Heartbeat)).unwrap();
+    // An update counts as well.
+    s.now = s.now + 2000;
+    count(&t, 1, 1, s.now);
+    assert_eq!(short(&s.sent()).len(), 2);
+    s.take(&control(Control::Heartbeat)).unwrap();
+    assert_eq!(s.wait(2999), b"");
+    assert_eq!(s.wait(1), [0, 4]);
+    let counters = s.session.status().counters;
+    assert_eq!((counters.heartbeats_sent, counters.heartbeats_received), (2, 2));
+    // One that is due and cannot be written is not asked for again and again.
+    s.take(&control(Control::Heartbeat)).unwrap();
+    s.now = s.now + 3000;
+    s.session.handle_timeout(s.now);
+    assert!(s.session.poll_timeout().unwrap() > s.now);
+    // After it replaced another session, at once.
+    let mut s = Scripted::called(&roster(&[&t]));
+    s.replaces = true;
+    let sent = s.take(b"HAProxyS 2.1\nA\nB 1 1\n").unwrap();
+    assert!(sent.starts_with(b"200\n"));
+    let mut caller = Scripted::caller(&roster(&[]), &PeerMemory::new(&roster(&[]), b"B"));
+    caller.take(b"200\n").unwrap();
+    caller.session.ask_heartbeat();
+    assert_eq!(caller.sent(), [0, 4]);
+}
+
+#[test]
+fn a_silent_peer_is_dead_and_any_byte_is_life() {
+    let mut s = Scripted::up(&roster(&[&table(T)]));
+    s.wait(4999);
+    assert!(!s.closed());
+    // Part of a message.
+    s.take(&[0x0a]).unwrap();
+    s.wait(4999);
+    assert!(!s.closed());
+    // The same byte shown again is not another one.
+    s.take(&[]).unwrap();
+    assert_eq!(s.wait(1), b"", "no message, not even a heartbeat");
+    assert_eq!(s.events.last(), Some(&Event::Closed(Reason::Dead)));
+    assert_eq!((s.session.poll_timeout(), s.session.status().stage), (None, Stage::Over));
+}
+
+#[test]
+fn handshakes_are_bounded() {
+    let mut s = Scripted::called(&roster(&[]));
+    for (at, byte) in b"HAProxyS 2.1".iter().enumerate() {
+        s.take(&[*byte]).unwrap();
+        assert_eq!(s.closed(), at * 500 >= 5000);
+        s.wait(500);
+    }
+    assert!(s.events.contains(&Event::Closed(Reason::HandshakeTimeout)));
+    let mut s = Scripted::caller(&roster(&[]), &PeerMemory::new(&roster(&[]), b"B"));
+    s.wait(5000);
+    assert!(s.closed());
+    let mut s = Scripted::called(&roster(&[]));
+    let error = s.take(&[b'x'; 20_000]).unwrap_err();
+    assert_eq!(s.sent(), b"", "too long: no status");
+    assert!(error.to_string().contains("unknown peer"), "{error}");
+}
+
+#[test]
+fn callers_heed_the_status() {
+    let roster = roster(&[&table(T)]);
+    let memory = PeerMemory::new(&roster, b"B");
+    let mut s = Scripted::caller(&roster, &memory);
+    assert_eq!(s.sent(), b"HAProxyS 2.1\nB\nA 7 1\n");
+    s.take(b"502\n").unwrap();
+    let refused = Reason::RefusedBy(StatusLine::Known(Status::BadVersion));
+    assert_eq!(s.events.last(), Some(&Event::Closed(refused)));
+    let mut s = Scripted::caller(&roster, &memory);
+    assert_eq!(s.sent(), b"HAProxyS 2.0\nB\nA 7 1\n");
+    for (status, line) in
+        [(&b"300\n"[..], StatusLine::Known(Status::TryAgain)), (b"huh\n", StatusLine::Garbage)]
+    {
+        let mut s = Scripted::caller(&roster, &memory);
+        s.take(status).unwrap();
+        assert_eq!(s.events.last(), Some(&Event::Closed(Reason::RefusedBy(line))));
+    }
+    // Messages may come with the status.
+    let w = Writer::define(1, T).update(Some(1), None, 1, 1);
+    s.sent();
+    assert_eq!(short(&s.take(&[b"200\n", &w.bytes[..]].concat()).unwrap()), ["ack 1 1"]);
+    // We announced 2.0, so a lesson is untimed; who calls with 2.1 takes it.
+    let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
+    assert_eq!(lesson, ["define /t", "update 0 1 1", "ResyncPartial"]);
+    Scripted::up_with(&roster, memory.clone());
+    assert_eq!(memory.version(), Version::V2_1);
+}
+
+#[test]
+fn a_second_predecessor_is_told_to_try_again() {
+    let mut s = Scripted::called(&roster(&[]));
+    s.busy = true;
+    assert_eq!(s.take(b"HAProxyS 2.1\nA\nA 1 1\n").unwrap(), b"300\n");
+    assert!(s.closed());
+}
+
+#[test]
+fn errors_are_answered_and_nothing_before_them_is_lost() {
+    for (wrong, answer) in [
+        (&[0xff_u8, 0][..], [1_u8, 0]),
+        (&[0x0a, 0x80, 0xff, 0xff, 0xff, 0xff, 0x7f], [1, 1]),
+        (&[0x0a, 0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00], [1, 0]),
+        (&[0x0a, 0x80, 2, 0, 0], [1, 0]),
+        (&[0x0a, 0x84, 0], [1, 0]),
+        (&[0x0a, 0x83, 0], [1, 0]),
+        (&[0x0a, 0x82, 2, 1, 0], [1, 0]),
+        // An update whose value is cut, for a key that is not there yet.
+        (&[0x0a, 0x80, 9, 0, 0, 0, 9, 0, 0, 0, 9, 0xf0], [1, 0]),
+    ] {
+        let t = table(T);
+        let mut s = Scripted::up(&roster(&[&t]));
+        let good = Writer::define(1, T).update(Some(1), None, 1, 1);
+        let start = b"HAProxyS 2.1\nA\nB 1 1\n".len() + good.bytes.len();
+        let error = s.take(&[&good.bytes, wrong].concat()).unwrap_err();
+        assert_eq!(s.sent(), answer, "{error}");
+        assert_eq!((t.used(), gpc0(&t, 1, START)), (1, Some(1)), "{error}");
+        assert_eq!(s.events.last(), Some(&Event::Closed(Reason::Error(error.clone()))));
+        let text = error.to_string();
+        assert!(text.starts_with("peer B: table lab/t: "), "{text}");
+        let end = start + wrong.len();
+        assert!((start as u64..=end as u64).contains(&error.offset), "{text}");
+        assert!(text.ends_with(&format!("byte {} of the stream", error.offset)), "{text}");
+        // It is over: whatever comes is dropped.
+        assert_eq!(s.take(&good.bytes).unwrap(), b"");
+        assert_eq!(s.session.status().counters.errors_found, 1);
+    }
+}
