@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Nothing runs while nothing happens: the only timers are heartbeats, dead peers and the next call. The tables signal
-//! through a flag and a waker, both atomic; the locks of the hub are between these tasks and whoever asks for the
-//! [status](Section::status), and are held for as long as a turn of one session takes.
+//! through a flag and a waker, both atomic. A session belongs to the task of its connection: what is learned and taught
+//! passes no lock. The hub has one, for the beginnings and ends of sessions and for the [status](Section::status).
 
 mod connection;
 mod hub;

@@ -2,18 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use super::hub::{Hub, lock};
+use super::hub::Hub;
 use crate::config::Address;
 use crate::peers::resync::SessionId;
-use crate::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Session};
+use crate::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Session, SessionStatus};
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
@@ -21,39 +22,63 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
 /// How long a session that is over may take to write its last bytes and see the other side close.
 const LINGER: Duration = Duration::from_millis(500);
+/// Turns without sleep after which a session says how it is.
+const TURNS_UNPUBLISHED: u32 = 64;
 /// Bytes that are read at once.
 const IN_MAX: usize = 64 << 10;
 
-/// A session that others reach too: to close it, and to look at it.
+/// A connection as others reach it: to give it orders, and to look at it. Its session belongs to its task alone, so that
+/// nobody who looks can hold up what is learned and taught.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: SessionId,
-    /// Wakes the connection after the session was changed by others.
-    pub(super) wake: Notify,
-    session: Mutex<Session>,
+    orders: UnboundedSender<Order>,
+    status: ArcSwap<SessionStatus>,
+}
+
+/// What the task of a connection is told to do. There are few: the coordinator gives one when it changes its mind.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Close the session.
+    Close(Reason),
+    /// Ask the peer to teach us.
+    Request,
 }
 
 impl Slot {
-    pub(super) fn called(hub: &Hub, id: SessionId) -> Arc<Self> {
+    /// Gives an order. One that comes too late is dropped with the connection.
+    pub(super) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// Returns what the session last said of itself: before it slept, or a few turns ago.
+    pub(super) fn status(&self) -> Arc<SessionStatus> {
+        self.status.load_full()
+    }
+}
+
+/// A session with its place among the others.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) slot: Arc<Slot>,
+    orders: UnboundedReceiver<Order>,
+    session: Session,
+}
+
+impl Seat {
+    pub(super) fn called(hub: &Hub, id: SessionId) -> Self {
         Self::new(id, Session::called(hub.clock.now(), Arc::clone(&hub.roster)))
     }
 
-    pub(super) fn caller(hub: &Hub, id: SessionId, memory: Arc<PeerMemory>) -> Arc<Self> {
+    pub(super) fn caller(hub: &Hub, id: SessionId, memory: Arc<PeerMemory>) -> Self {
         let (now, roster) = (hub.clock.now(), Arc::clone(&hub.roster));
         Self::new(id, Session::caller(now, roster, memory, std::process::id()))
     }
 
-    fn new(id: SessionId, session: Session) -> Arc<Self> {
-        Arc::new(Self { id, wake: Notify::new(), session: Mutex::new(session) })
-    }
-
-    pub(super) fn session(&self) -> MutexGuard<'_, Session> {
-        lock(&self.session)
-    }
-
-    pub(super) fn close(&self, reason: Reason) {
-        self.session().close(reason);
-        self.wake.notify_one();
+    fn new(id: SessionId, session: Session) -> Self {
+        let (sender, orders) = unbounded_channel();
+        let status = ArcSwap::from_pointee(session.status());
+        Self { slot: Arc::new(Slot { id, orders: sender, status }), orders, session }
     }
 }
 
@@ -80,8 +105,8 @@ pub(super) async fn call(hub: Arc<Hub>, peer: usize, id: SessionId) {
         Err(error) => hub.call_failed(peer, id, format!("cannot connect to {address}: {error}")),
         Ok(stream) => {
             // Not wanted any more when the peer has called meanwhile.
-            if let Some(slot) = hub.connected(id) {
-                run(Arc::clone(&hub), slot, stream).await;
+            if let Some(seat) = hub.connected(id) {
+                run(Arc::clone(&hub), seat, stream).await;
             }
         }
     }
@@ -108,15 +133,16 @@ async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Serves a connection until its session is over.
-pub(super) async fn run(hub: Arc<Hub>, slot: Arc<Slot>, mut stream: TcpStream) {
-    let presence = Presence { hub: Arc::clone(&hub), id: slot.id };
+pub(super) async fn run(hub: Arc<Hub>, seat: Seat, mut stream: TcpStream) {
+    let presence = Presence { hub: Arc::clone(&hub), id: seat.slot.id };
     // Only costs delay where it fails.
     let _ = stream.set_nodelay(true);
     let mut connection = Connection {
         hub: &hub,
-        slot: &slot,
+        seat,
         input: Vec::with_capacity(IN_MAX),
         output: Vec::new(),
+        turns: 0,
     };
     let last = connection.serve(&stream).await;
     let output = std::mem::take(&mut connection.output);
@@ -137,11 +163,13 @@ async fn linger(stream: &mut TcpStream, output: &[u8]) -> io::Result<()> {
 
 struct Connection<'a> {
     hub: &'a Arc<Hub>,
-    slot: &'a Slot,
+    seat: Seat,
     /// What the session has not used.
     input: Vec<u8>,
     /// What the socket has not taken.
     output: Vec<u8>,
+    /// Turns since the session last said how it is.
+    turns: u32,
 }
 
 impl Connection<'_> {
@@ -154,25 +182,34 @@ impl Connection<'_> {
         loop {
             // Others get their turn.
             tokio::task::consume_budget().await;
+            while let Ok(order) = self.seat.orders.try_recv() {
+                self.obey(order);
+            }
             let mut busy = self.read(stream);
             if let Some(reason) = self.events() {
                 // What is left to say, the error or the status, is said as far as the socket takes it.
-                self.slot.session().poll_transmit(clock.now(), &mut self.output);
+                self.seat.session.poll_transmit(clock.now(), &mut self.output);
                 self.write(stream);
+                self.publish();
                 return Some(reason);
             }
             busy |= self.transmit();
             busy |= self.write(stream);
+            self.turns += 1;
             if busy {
+                if self.turns >= TURNS_UNPUBLISHED {
+                    self.publish();
+                }
                 continue;
             }
             // In this order: what happens after the mark wakes us, what happens before is seen now.
             news.mark_unchanged();
-            self.slot.session().arm_updates();
+            self.seat.session.arm_updates();
             if self.transmit() {
                 continue;
             }
-            let Some(due) = self.slot.session().poll_timeout() else { continue };
+            self.publish();
+            let Some(due) = self.seat.session.poll_timeout() else { continue };
             sleep.as_mut().reset(clock.instant(due).into());
             let interest = if self.output.is_empty() {
                 Interest::READABLE
@@ -183,23 +220,36 @@ impl Connection<'_> {
                 biased;
                 ready = stream.ready(interest) => {
                     if ready.is_err() {
-                        self.slot.session().handle_end();
+                        self.seat.session.handle_end();
                     }
                 }
-                () = self.slot.wake.notified() => {}
+                Some(order) = self.seat.orders.recv() => self.obey(order),
                 changed = news.changed() => {
                     if changed.is_err() {
-                        self.slot.session().close(Reason::Stopped);
+                        self.seat.session.close(Reason::Stopped);
                     }
                 }
                 () = &mut sleep => {
                     // Only if there is nothing to read: then it is the peer that is silent, and not we who were slow.
                     if !self.read(stream) {
-                        self.slot.session().handle_timeout(clock.now());
+                        self.seat.session.handle_timeout(clock.now());
                     }
                 }
             }
         }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Close(reason) => self.seat.session.close(reason),
+            Order::Request => self.seat.session.request_resync(),
+        }
+    }
+
+    /// Says how the session is, for whoever looks.
+    fn publish(&mut self) {
+        self.turns = 0;
+        self.seat.slot.status.store(Arc::new(self.seat.session.status()));
     }
 
     /// Reads once, and gives it to the session. Returns whether there was anything.
@@ -209,13 +259,13 @@ impl Connection<'_> {
         self.input.reserve(IN_MAX.saturating_sub(before));
         match stream.try_read_buf(&mut self.input) {
             Ok(0) => {
-                self.slot.session().handle_end();
+                self.seat.session.handle_end();
                 return true;
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(_) => {
-                self.slot.session().handle_end();
+                self.seat.session.handle_end();
                 return true;
             }
         }
@@ -225,21 +275,20 @@ impl Connection<'_> {
 
     fn digest(&mut self, now: stktable::Tick) {
         // An error is an event too.
-        let used = self.slot.session().handle_input(now, &self.input).unwrap_or(self.input.len());
+        let used = self.seat.session.handle_input(now, &self.input).unwrap_or(self.input.len());
         self.input.drain(..used);
     }
 
     /// Reports the events of the session. Returns why it is over, if it is.
     fn events(&mut self) -> Option<Reason> {
         loop {
-            // Let go before the hub is told.
-            let event = self.slot.session().poll_event()?;
+            let event = self.seat.session.poll_event()?;
             let ended = match &event {
                 Event::Closed(reason) => Some(reason.clone()),
                 _ => None,
             };
             let decided = matches!(event, Event::Hello { .. });
-            self.hub.report(self.slot, event);
+            self.hub.report(&self.seat.slot, &mut self.seat.session, event);
             if ended.is_some() {
                 return ended;
             }
@@ -252,7 +301,7 @@ impl Connection<'_> {
 
     fn transmit(&mut self) -> bool {
         let room = self.output.len() < OUT_MAX;
-        room && self.slot.session().poll_transmit(self.hub.clock.now(), &mut self.output)
+        room && self.seat.session.poll_transmit(self.hub.clock.now(), &mut self.output)
     }
 
     /// Writes once. Returns whether the socket took anything.
@@ -267,7 +316,7 @@ impl Connection<'_> {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(_) => {
-                self.slot.session().handle_end();
+                self.seat.session.handle_end();
                 true
             }
         }

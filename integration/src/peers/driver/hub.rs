@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Slot};
+use super::connection::{self, Order, Seat, Slot};
 use super::status::{PeerStatus, SectionStatus};
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
-use crate::peers::session::{Event, Reason, Role, Roster};
+use crate::peers::session::{Event, Reason, Role, Roster, Session, SessionStatus};
 use crate::shared::SharedTable;
 
 /// Connections that a section accepts, for each peer and itself.
@@ -20,8 +20,8 @@ const CONNECTIONS_PER_PEER: usize = 3;
 
 /// What the tasks of a section share.
 ///
-/// Locks are taken in this order: `state`, then the session of a slot. A connection lets go of its session before
-/// it reports.
+/// `state` is locked when a session begins or ends, or asks something, and by whoever looks at the section; never by what
+/// learns and teaches. Sessions belong to the tasks of their connections.
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) roster: Arc<Roster>,
@@ -101,7 +101,7 @@ impl Hub {
         self.stopping.send_replace(true);
         let state = lock(&self.state);
         for slot in state.slots.values() {
-            slot.close(Reason::Stopped);
+            slot.order(Order::Close(Reason::Stopped));
         }
     }
 
@@ -112,12 +112,12 @@ impl Hub {
     }
 
     /// Registers a connection that was accepted.
-    pub(super) fn accepted(self: &Arc<Self>) -> Arc<Slot> {
+    pub(super) fn accepted(self: &Arc<Self>) -> Seat {
         let mut state = lock(&self.state);
         let id = state.coordinator.accepted();
-        let slot = Slot::called(self, id);
-        state.slots.insert(id, Arc::clone(&slot));
-        slot
+        let seat = Seat::called(self, id);
+        state.slots.insert(id, Arc::clone(&seat.slot));
+        seat
     }
 
     pub(super) fn connection_refused(&self) {
@@ -125,12 +125,12 @@ impl Hub {
     }
 
     /// Registers a call that has a connection, if it is still wanted.
-    pub(super) fn connected(self: &Arc<Self>, id: SessionId) -> Option<Arc<Slot>> {
+    pub(super) fn connected(self: &Arc<Self>, id: SessionId) -> Option<Seat> {
         let mut state = lock(&self.state);
         let memory = state.coordinator.connected(id)?;
-        let slot = Slot::caller(self, id, memory);
-        state.slots.insert(id, Arc::clone(&slot));
-        Some(slot)
+        let seat = Seat::caller(self, id, memory);
+        state.slots.insert(id, Arc::clone(&seat.slot));
+        Some(seat)
     }
 
     /// A call came to nothing.
@@ -158,19 +158,17 @@ impl Hub {
     }
 
     /// Takes an event of a session.
-    pub(super) fn report(self: &Arc<Self>, slot: &Slot, event: Event) {
+    pub(super) fn report(self: &Arc<Self>, slot: &Slot, session: &mut Session, event: Event) {
+        let status = session.status();
         let mut state = lock(&self.state);
         let now = self.clock.now();
-        let status = slot.session().status();
         let peer = status.peer.as_deref().unwrap_or("?");
         let section = self.roster.section();
         let table = |at: usize| self.roster.tables().get(at).map(|table| table.local_name());
         match event {
             Event::Hello { caller, .. } => match state.coordinator.called(slot.id, &caller) {
-                Verdict::Accept { memory, replaces } => {
-                    slot.session().accept(now, memory, replaces)
-                }
-                Verdict::TryAgain => slot.session().refuse(),
+                Verdict::Accept { memory, replaces } => session.accept(now, memory, replaces),
+                Verdict::TryAgain => session.refuse(),
             },
             Event::Up => {
                 let wanted = match status.role {
@@ -178,10 +176,10 @@ impl Hub {
                     Role::Caller => state.coordinator.answered(slot.id),
                 };
                 match wanted {
-                    None => slot.close(Reason::Replaced),
+                    None => session.close(Reason::Replaced),
                     Some(replaces) => {
                         if replaces {
-                            slot.session().ask_heartbeat();
+                            session.ask_heartbeat();
                         }
                         if let Some(totals) = self.totals(&mut state, peer) {
                             totals.sessions += 1;
@@ -242,13 +240,12 @@ impl Hub {
                 }
                 Action::Close { session, reason } => {
                     if let Some(slot) = state.slots.get(&session) {
-                        slot.close(reason);
+                        slot.order(Order::Close(reason));
                     }
                 }
                 Action::Request { session } => {
                     if let Some(slot) = state.slots.get(&session) {
-                        slot.session().request_resync();
-                        slot.wake.notify_one();
+                        slot.order(Order::Request);
                     }
                 }
             }
@@ -264,7 +261,9 @@ impl Hub {
     pub(super) fn status(&self) -> SectionStatus {
         let state = lock(&self.state);
         let now = self.clock.now();
-        let session = |id: SessionId| state.slots.get(&id).map(|slot| slot.session().status());
+        let session = |id: SessionId| -> Option<SessionStatus> {
+            Some(SessionStatus::clone(&state.slots.get(&id)?.status()))
+        };
         let peer = |(at, totals): (usize, &Totals)| {
             let coordinated = state.coordinator.peer(at)?;
             let call_in = coordinated.call_at.map(|call_at| call_at.since(now));

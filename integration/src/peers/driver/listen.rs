@@ -24,8 +24,8 @@ pub(super) async fn run(hub: Arc<Hub>, listener: TcpListener) {
             Ok((stream, address)) => match Arc::clone(&hub.permits).try_acquire_owned() {
                 Ok(permit) => {
                     tracing::debug!(section = hub.roster.section(), %address, "called");
-                    let slot = hub.accepted();
-                    let connection = connection::run(Arc::clone(&hub), slot, stream);
+                    let seat = hub.accepted();
+                    let connection = connection::run(Arc::clone(&hub), seat, stream);
                     hub.spawn(async move {
                         connection.await;
                         drop(permit);
