@@ -320,7 +320,16 @@ impl fmt::Display for Key {
                 write!(f, "{}", Ipv4Addr::from(<[u8; 4]>::try_from(bytes).unwrap_or_default()))
             }
             KeyType::Ipv6 => {
-                write!(f, "{}", Ipv6Addr::from(<[u8; 16]>::try_from(bytes).unwrap_or_default()))
+                let address = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).unwrap_or_default());
+                match address.segments() {
+                    // IPv4-compatible: the C library writes the last four bytes as IPv4, unless the
+                    // zeroes before them go on.
+                    [0, 0, 0, 0, 0, 0, tail, _] if tail != 0 => {
+                        let [.., a, b, c, d] = address.octets();
+                        write!(f, "::{}", Ipv4Addr::new(a, b, c, d))
+                    }
+                    _ => write!(f, "{address}"),
+                }
             }
             KeyType::String => {
                 use fmt::Write as _;
@@ -414,6 +423,30 @@ mod tests {
         assert!(text(KeySpec::IP, "2001:db8::1").is_err());
         assert_eq!(text(KeySpec::IPV6, "192.0.2.9").as_deref(), Ok("::ffff:192.0.2.9"));
         assert_eq!(text(KeySpec::IPV6, "2001:DB8::1").as_deref(), Ok("2001:db8::1"));
+    }
+
+    /// As HAProxy 2.6.12 writes them.
+    #[test]
+    fn ipv6_addresses_are_written_as_the_c_library_does() {
+        for (text, written) in [
+            ("::", "::"),
+            ("::1", "::1"),
+            ("::abcd", "::abcd"),
+            ("::0.0.1.0", "::100"),
+            ("::1:0", "::0.1.0.0"),
+            ("::1.2.3.4", "::1.2.3.4"),
+            ("::ffff:1.2.3.4", "::ffff:1.2.3.4"),
+            ("::fffe:1.2.3.4", "::fffe:102:304"),
+            ("::ffff:0:1.2.3.4", "::ffff:0:102:304"),
+            ("64:ff9b::1.2.3.4", "64:ff9b::102:304"),
+            ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+            ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
+            ("1:0:0:2:0:0:0:3", "1:0:0:2::3"),
+            ("0:0:1::", "0:0:1::"),
+            ("1::", "1::"),
+        ] {
+            assert_eq!(KeySpec::IPV6.parse(text).unwrap().to_string(), written, "{text}");
+        }
     }
 
     #[test]
