@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod expiry;
 pub mod peers;
+pub mod runtime_api;
 pub mod shared;
 
 pub use clock::Clock;

@@ -1,0 +1,281 @@
+//! The runtime API: the part of HAProxy's command line that concerns tables and peers.
+//!
+//! ```text
+//! line --parse--> commands --Api::execute--> Reply --next, next, ...--> bytes
+//!                                            (a place in the table, nothing held)
+//! ```
+//!
+//! There is no socket and no clock in it but in [`server`]: a command is bytes, a [`Reply`] gives its bytes in pieces, and the
+//! time comes in with each of them. Between two pieces a reply holds no entry, so a slow client keeps nothing from
+//! expiring, and a dump of any size needs the memory of one piece.
+//!
+//! | command | what it does |
+//! | --- | --- |
+//! | `show table` | a line for each table, the one declared last first |
+//! | `show table NAME` | the same line, and a line for each entry |
+//! | `show table NAME key KEY` | the same for one entry; nothing at all if it is not there |
+//! | `show table NAME data.TYPE OP VALUE ...` | the entries that pass all filters, at most four |
+//! | `set table NAME key KEY [data.TYPE VALUE]...` | creates the entry if it is not there, sets values, tells peers |
+//! | `clear table NAME [key KEY \| data.TYPE OP VALUE ...]` | removes entries; peers are not told |
+//! | `show peers [SECTION]` | the peers and what they were told |
+//! | `show info` | name, version, process id, time since the start |
+//! | `help`, `prompt`, `quit` | the commands; a session of several; its end |
+//!
+//! OP is one of `eq ne le ge lt gt`, VALUE a signed decimal number of 64 bits. Element 2 of an array is
+//! `data.gpc[2]`; without the brackets it is element 0.
+//!
+//! Every line of `show table` is byte for byte what HAProxy 2.6 writes, and so are its messages. The order of entries is not: it is
+//! that of a hash. The number at the start of a line is no address, it only tells entries apart.
+//!
+//! # Where HAProxy differs
+//!
+//! - `set table` looks at every column and value before it creates or changes anything. HAProxy writes up to
+//!   the first that is wrong, and keeps the entry.
+//! - A client of level `user` is refused `set` and `clear` before any table is looked up.
+//! - Words after `key KEY` of `show` and `clear` are refused: in `clear table t key k data.gpc0 gt 5` HAProxy passes over
+//!   the condition.
+//! - Keys are refused where HAProxy 2.6 takes a part of them, or something else: `12abc` for 12, any word for
+//!   an address.
+//! - `-` alone is no number; HAProxy takes it for 0.
+//! - Array elements have an index, as in HAProxy 3.2.
+
+pub mod server;
+
+mod clear;
+mod parse;
+mod set;
+mod show;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use stktable::Tick;
+
+use crate::shared::SharedTable;
+
+pub use parse::commands;
+
+/// Bytes of a piece of a reply beyond which it ends.
+pub const PIECE_BYTES: usize = 16 * 1024;
+
+/// Entries looked at for one piece of a reply.
+pub const PIECE_ENTRIES: u32 = 256;
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Sees what tables there are, and not what is in them.
+    User,
+    /// Sees and changes everything.
+    Operator,
+    /// The same: no command asks for more than [`Operator`](Self::Operator).
+    Admin,
+}
+
+impl Level {
+    /// Returns the word in configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is none of `user`, `operator` and `admin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownLevel(pub String);
+
+impl fmt::Display for UnknownLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: expected user, operator or admin", self.0.escape_debug())
+    }
+}
+
+impl std::error::Error for UnknownLevel {}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(word: &str) -> Result<Self, UnknownLevel> {
+        [Self::User, Self::Operator, Self::Admin]
+            .into_iter()
+            .find(|level| level.name() == word)
+            .ok_or_else(|| UnknownLevel(word.to_owned()))
+    }
+}
+
+/// Knows the peers, for `show peers`.
+pub trait PeersStatus: Send + Sync {
+    /// Writes lines on every `peers` section, or on the one of this name. Returns whether there is one of it.
+    fn show_peers(&self, section: Option<&str>, out: &mut String) -> bool;
+}
+
+/// There are no peers.
+impl PeersStatus for () {
+    fn show_peers(&self, section: Option<&str>, _: &mut String) -> bool {
+        section.is_none()
+    }
+}
+
+/// What commands are about.
+pub struct Api {
+    tables: Vec<Arc<SharedTable>>,
+    peers: Box<dyn PeersStatus>,
+    started: Tick,
+}
+
+impl Api {
+    /// Returns the API of these tables, in the order in which they were declared. `started` is what
+    /// `show info` counts from.
+    #[must_use]
+    pub fn new(tables: Vec<Arc<SharedTable>>, started: Tick) -> Self {
+        Self { tables, peers: Box::new(()), started }
+    }
+
+    /// Sets who knows the peers.
+    #[must_use]
+    pub fn peers(mut self, peers: impl PeersStatus + 'static) -> Self {
+        self.peers = Box::new(peers);
+        self
+    }
+
+    /// Begins one command, without its end of line. Of a line with several, [`commands`] gives each.
+    ///
+    /// What does not depend on the number of entries is done at once; the rest as the reply is read. A reply
+    /// that is dropped early leaves the rest undone.
+    #[must_use]
+    pub fn execute(&self, command: &[u8], level: Level, now: Tick) -> Reply {
+        let words = parse::words(command);
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let done = match words.as_slice() {
+            [b"show", b"table", rest @ ..] => self.show_table(rest, level, now),
+            [b"set", b"table", rest @ ..] => self.set_table(rest, level, now),
+            [b"clear", b"table", rest @ ..] => self.clear_table(rest, level, now),
+            [b"show", b"peers", rest @ ..] => Ok(self.show_peers(rest)),
+            [b"show", b"info", ..] => Ok(Reply::text(show::info(self.started, now))),
+            [b"help", ..] => Ok(Reply::text(show::HELP)),
+            [b"prompt"] => Ok(Reply { then: Then::Prompt, ..Reply::text("") }),
+            [b"quit"] => Ok(Reply { then: Then::Quit, head: Vec::new(), ..Reply::text("") }),
+            _ => {
+                let text = format!("Unknown command. {}", show::HELP);
+                Ok(Reply { then: Then::Unknown, ..Reply::text(text) })
+            }
+        };
+        done.unwrap_or_else(|refusal: parse::Refusal| Reply::text(format!("{refusal}\n")))
+    }
+
+    /// Returns the table of this local name.
+    fn table(&self, name: &[u8]) -> Result<&Arc<SharedTable>, parse::Refusal> {
+        self.tables
+            .iter()
+            .find(|table| table.declaration().local_name().as_bytes() == name)
+            .ok_or(parse::Refusal::NoSuchTable)
+    }
+
+    fn show_peers(&self, words: &[&[u8]]) -> Reply {
+        let words = match words {
+            [b"dict" | b"-", rest @ ..] => rest,
+            all => all,
+        };
+        let section = words.first().map(|name| String::from_utf8_lossy(name));
+        let mut out = String::new();
+        let found = self.peers.show_peers(section.as_deref(), &mut out);
+        Reply::text(if found { out } else { "No such peers\n".to_owned() })
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("tables", &self.tables).finish_non_exhaustive()
+    }
+}
+
+/// What a session does after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It goes on.
+    Next,
+    /// It becomes interactive, or ends if it was.
+    Prompt,
+    /// It ends.
+    Quit,
+    /// The command was not known: who speaks is perhaps no client of ours.
+    Unknown,
+}
+
+/// The reply to one command, in pieces.
+#[derive(Debug)]
+pub struct Reply {
+    head: Vec<u8>,
+    work: Work,
+    then: Then,
+}
+
+/// What is left to do.
+#[derive(Debug)]
+enum Work {
+    /// Nothing, once the head is written.
+    Head,
+    Dump(show::Dump),
+    Clear(clear::Clear),
+    Done,
+}
+
+impl Reply {
+    /// Lines, each with its end, and the empty line that ends a reply.
+    fn text(lines: impl Into<String>) -> Self {
+        let mut head = lines.into().into_bytes();
+        head.push(b'\n');
+        Self { head, work: Work::Head, then: Then::Next }
+    }
+
+    fn work(work: Work) -> Self {
+        Self { head: Vec::new(), work, then: Then::Next }
+    }
+
+    /// Appends the next piece: at most [`PIECE_BYTES`] and a line, after looking at no more than
+    /// [`PIECE_ENTRIES`] entries. Returns whether there is more; a piece in the middle may be empty. Holds no entry
+    /// when it returns.
+    pub fn next(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
+        let more = match &mut self.work {
+            Work::Done => return false,
+            Work::Head => {
+                out.append(&mut self.head);
+                false
+            }
+            Work::Dump(dump) => dump.next(now, out),
+            Work::Clear(clear) => clear.next(now),
+        };
+        if !more {
+            if !matches!(self.work, Work::Head) {
+                out.push(b'\n');
+            }
+            self.work = Work::Done;
+        }
+        more
+    }
+
+    /// Returns all of it, at one time; for tests and small tables.
+    #[must_use]
+    pub fn read(mut self, now: Tick) -> Vec<u8> {
+        let mut all = Vec::new();
+        while self.next(now, &mut all) {}
+        all
+    }
+
+    /// Returns what the session does afterwards.
+    #[must_use]
+    pub const fn then(&self) -> Then {
+        self.then
+    }
+}

@@ -1,0 +1,69 @@
+//! `clear table`: one entry, those that pass filters, or all.
+
+use std::sync::Arc;
+
+use stktable::table::{Removed, Walk};
+use stktable::{EntryRef, Tick};
+
+use super::parse::{self, Action, Filter, Refusal};
+use super::{Api, Level, PIECE_ENTRIES, Reply, Work};
+use crate::shared::SharedTable;
+
+impl Api {
+    /// `clear table` and these words.
+    pub(super) fn clear_table(
+        &self,
+        words: &[&[u8]],
+        level: Level,
+        now: Tick,
+    ) -> Result<Reply, Refusal> {
+        if level < Level::Operator {
+            return Err(Refusal::PermissionDenied);
+        }
+        let (name, words) = words.split_first().ok_or(Refusal::Usage(Action::Clear))?;
+        let table = self.table(name)?;
+        let filters = match words {
+            [b"key"] => return Err(Refusal::KeyExpected),
+            [b"key", text] => {
+                let key = parse::key(table.declaration(), text, Action::Clear)?;
+                return match table.remove(&key, now) {
+                    Removed::Busy => Err(Refusal::InUse),
+                    Removed::Removed | Removed::Missing => Ok(Reply::text("")),
+                };
+            }
+            [] => Vec::new(),
+            [first, ..] if first.starts_with(b"data.") => {
+                parse::filters(table.declaration(), words)?
+            }
+            _ => return Err(Refusal::Usage(Action::Clear)),
+        };
+        let table = Arc::clone(table);
+        Ok(Reply::work(Work::Clear(Clear { table, walk: Walk::new(), filters })))
+    }
+}
+
+/// The entries of a table that are still to be removed. Those in use stay.
+#[derive(Debug)]
+pub(super) struct Clear {
+    table: Arc<SharedTable>,
+    walk: Walk,
+    filters: Vec<Filter>,
+}
+
+impl Clear {
+    /// Removes the next entries. Returns whether there are more.
+    pub(super) fn next(&mut self, now: Tick) -> bool {
+        let passes =
+            |entry: &EntryRef<'_>| self.filters.iter().all(|filter| filter.passes(entry, now));
+        for _ in 0..PIECE_ENTRIES {
+            let Some(entry) = self.walk.next(&self.table, now) else { return false };
+            if passes(&entry) {
+                let key = entry.key();
+                drop(entry);
+                // Looked at again, and taken only as it was seen.
+                self.table.remove_if(&key, now, passes);
+            }
+        }
+        true
+    }
+}
