@@ -151,10 +151,22 @@ impl Entry {
         self.hash
     }
 
-    /// Returns the tick at which the entry is over, as seen from `now`. Relaxed: a date stored while a
-    /// reference was held is seen by whoever sees that reference dropped.
-    pub(crate) fn expire(&self, now: Tick) -> Tick {
-        now.near(self.expire.load(Ordering::Relaxed))
+    /// Returns the tick at which the entry is over, as seen from `now`, at most `ahead_ms` later. Relaxed: a date
+    /// stored while a reference was held is seen by whoever sees that reference dropped.
+    pub(crate) fn expire(&self, now: Tick, ahead_ms: u32) -> Tick {
+        now.at_most_ahead(self.expire.load(Ordering::Relaxed), ahead_ms)
+    }
+
+    /// Moves the date of an entry that is over at `expire` on to `now`, unless it was refreshed meanwhile: 32 bits
+    /// tell dates apart for some weeks only.
+    pub(crate) fn keep_over(&self, expire: Tick, now: Tick) {
+        // Relaxed: as in `set_expire`.
+        let _ = self.expire.compare_exchange(
+            expire.low(),
+            now.low(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
     }
 
     pub(crate) fn set_expire(&self, expire: Tick) {

@@ -16,6 +16,7 @@ use core::sync::atomic::Ordering;
 use ebtree::Domain;
 
 use crate::data::Column;
+use crate::data::freq_ctr::LAG_MAX_MS;
 use crate::declare::Declaration;
 use crate::entry::{Entry, Probe};
 use crate::index::expiry::ExpiryIndex;
@@ -280,7 +281,13 @@ impl StickTable {
 
     /// Whether an entry is past its date. Where nothing expires, none is.
     fn is_over(&self, entry: &Entry, now: Tick) -> bool {
-        self.delay_ms() != 0 && entry.expire(now) <= now
+        self.delay_ms() != 0 && self.date(entry, now) <= now
+    }
+
+    /// The tick at which an entry is over, or was touched last where nothing expires. A date that is further
+    /// ahead than a clock that leads can have set it lies behind.
+    fn date(&self, entry: &Entry, now: Tick) -> Tick {
+        entry.expire(now, self.delay_ms() + LAG_MAX_MS)
     }
 
     /// Finds an entry and takes a reference. One that is over and not held is killed on the way.

@@ -36,6 +36,19 @@ impl Tick {
         Self(self.0.saturating_add_signed(difference as i64))
     }
 
+    /// Returns the full tick whose low bits are `low` and which lies at most `ahead_ms` after `self`.
+    ///
+    /// What is left of the circle lies before `self`: 49.7 days less `ahead_ms`. Before the origin there is
+    /// nothing: such a tick is returned as 0.
+    #[must_use]
+    pub const fn at_most_ahead(self, low: u32, ahead_ms: u32) -> Self {
+        let after = low.wrapping_sub(self.low());
+        if after <= ahead_ms {
+            return Self(self.0.saturating_add(after as u64));
+        }
+        Self(self.0.saturating_sub((1 << 32) - after as u64))
+    }
+
     /// Returns the milliseconds from `earlier` to `self`, 0 if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
@@ -62,5 +75,15 @@ mod tests {
         assert_eq!(before.near(after.low()), after);
         assert_eq!(after.near(before.low()), before);
         assert_eq!(Tick(5).near(0xffff_fff0), Tick(0), "nothing lies before the origin");
+    }
+
+    #[test]
+    fn what_is_not_so_far_ahead_lies_behind() {
+        let now = Tick((1 << 32) + 10);
+        assert_eq!(now.at_most_ahead(1010, 1000), Tick((1 << 32) + 1010));
+        assert_eq!(now.at_most_ahead(1011, 1000), Tick(1011));
+        assert_eq!(now.at_most_ahead(9, 1000), Tick((1 << 32) + 9));
+        assert_eq!(Tick(5).at_most_ahead(4, 0), Tick(4));
+        assert_eq!(Tick(5).at_most_ahead(6, 0), Tick(0), "nothing lies before the origin");
     }
 }

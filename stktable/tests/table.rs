@@ -392,3 +392,57 @@ fn the_size_is_never_exceeded() {
     assert_eq!(table.begin_updates(0), None, "nothing is left to tell");
     assert_eq!(table.metrics().dead, 0);
 }
+
+#[test]
+fn byte_rates_count_blocks_that_were_begun() {
+    let declaration = Declaration::builder("t", KeySpec::INTEGER)
+        .size(10)
+        .brates_factor(1000)
+        .store(DataType::BytesInCnt)
+        .store_rate(DataType::BytesInRate, 10_000)
+        .build()
+        .unwrap();
+    let table = StickTable::new(declaration);
+    let entry = table.get_or_create(&key(1), START).unwrap();
+    for bytes in [1, 1000, 1001, 0] {
+        entry.count(Event::BytesIn, bytes, START);
+    }
+    assert_eq!(entry.read(DataType::BytesInCnt, 0, START), Some(2002));
+    assert_eq!(entry.read(DataType::BytesInRate, 0, START), Some(1 + 1 + 2));
+}
+
+const DAY: u32 = 86_400_000;
+
+/// 32 bits tell dates apart within weeks; who holds an entry for longer keeps it over.
+#[test]
+fn an_entry_that_was_held_for_months_is_over_when_it_is_let_go() {
+    let table = table(10, 10_000);
+    let entry = table.get_or_create(&key(1), START).unwrap();
+    let mut now = START;
+    for _ in 0..10 {
+        now = now + 20 * DAY;
+        while table.expire(now, 10).more {}
+        assert_eq!(entry.expires_in(now), 0);
+    }
+    drop(entry);
+    assert_eq!(table.used(), 0);
+}
+
+#[test]
+fn the_longest_delay_bears_a_clock_that_lags() {
+    let table = table(10, i32::MAX.cast_unsigned());
+    table.get_or_create(&key(1), START + 1_000).unwrap().touch(START + 1_000);
+    assert!(table.get(&key(1), START).is_some(), "not over, by a clock a second behind");
+}
+
+#[test]
+fn what_was_not_touched_for_a_month_goes_first() {
+    let table = table(3, 0);
+    let mut now = START;
+    for number in 0..3 {
+        table.get_or_create(&key(number), now).unwrap().touch(now);
+        now = now + 15 * DAY;
+    }
+    table.get_or_create(&key(3), now).unwrap().touch(now);
+    assert_eq!(keys(&table, now), [1, 2, 3]);
+}

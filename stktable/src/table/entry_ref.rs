@@ -181,7 +181,7 @@ impl<'t> EntryRef<'t> {
         if self.table.delay_ms() == 0 {
             return 0;
         }
-        u32::try_from(self.entry().expire(now).since(now)).unwrap_or(u32::MAX)
+        u32::try_from(self.table.date(self.entry(), now).since(now)).unwrap_or(u32::MAX)
     }
 
     /// Returns the update sequence of the last change that was made here and not learned, 0 if there is none.
@@ -216,8 +216,8 @@ impl<'t> EntryRef<'t> {
         })
     }
 
-    /// Returns the reading of one element: a counter, a tag, or the events of a rate in its last period. `None` if
-    /// it is not stored.
+    /// Returns the reading of one element: a counter, a tag, or the events of a rate in its last period (of a byte
+    /// rate: the blocks, as they are stored and sent). `None` if it is not stored.
     #[must_use]
     pub fn read(&self, data_type: DataType, element: u32, now: Tick) -> Option<i64> {
         if data_type.is_rate() {
@@ -300,10 +300,17 @@ impl<'t> EntryRef<'t> {
         })
     }
 
-    /// Counts something `n` times, in every column that the table stores for it.
+    /// Counts something `n` times, in every column that the table stores for it. Byte rates count blocks of
+    /// [`brates_factor`](crate::declare::Declaration::brates_factor) bytes, those that were begun too.
     pub fn count(&self, event: Event, n: u64, now: Tick) {
         let [total, rate, total_array, rate_array] = event.columns();
         for (first, fallback) in [(total, total_array), (rate, rate_array)] {
+            let n = match first.0 {
+                DataType::BytesInRate | DataType::BytesOutRate => {
+                    n.div_ceil(u64::from(self.table.declaration.brates_factor.max(1)))
+                }
+                _ => n,
+            };
             if self.add(first.0, first.1, n, now).is_none() && first != fallback {
                 self.add(fallback.0, fallback.1, n, now);
             }

@@ -21,6 +21,9 @@ pub struct Expired {
     pub more: bool,
 }
 
+/// After how long an entry that is over and held is looked at again, at most: 12 days. Its date is moved on then.
+const HELD_MAX_MS: u32 = 1 << 30;
+
 /// What became of an entry in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -118,12 +121,17 @@ impl StickTable {
         }
     }
 
-    /// Files a living entry in hand: under its date, or a full delay ahead if it is over and held.
+    /// Files a living entry in hand: under its date, or a full delay ahead if it is over and held, at most
+    /// [`HELD_MAX_MS`].
     pub(super) fn file_again(&self, in_hand: NonNull<Entry>, now: Tick) {
         // SAFETY: in hand, so FILED and not retired.
-        let expire = unsafe { in_hand.as_ref() }.expire(now);
+        let entry = unsafe { in_hand.as_ref() };
+        let expire = self.date(entry, now);
         let over = self.delay_ms() != 0 && expire <= now;
-        self.file(in_hand, if over { now + self.delay_ms() } else { expire });
+        if over {
+            entry.keep_over(expire, now);
+        }
+        self.file(in_hand, if over { now + self.delay_ms().min(HELD_MAX_MS) } else { expire });
     }
 
     /// Takes dead entries off the stacks, looking at no more than `budget` entries; for tables whose entries die

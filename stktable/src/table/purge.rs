@@ -54,7 +54,7 @@ impl StickTable {
             }
             // SAFETY: in hand, so FILED and not retired.
             let held = unsafe { entry.as_ref() };
-            let expire = held.expire(now);
+            let expire = self.date(held, now);
             if self.expiry.is_later(expire, key) {
                 // Touched since it was filed.
                 self.file_again(entry, now);
@@ -70,7 +70,7 @@ impl StickTable {
             }
         }
         if let Some((expire, entry)) = oldest {
-            match self.settle(entry, |entry| entry.expire(now) == expire) {
+            match self.settle(entry, |entry| self.date(entry, now) == expire) {
                 Fate::Killed => freed = true,
                 Fate::Gone => {}
                 Fate::Alive => others.push(entry),
