@@ -446,3 +446,20 @@ fn what_was_not_touched_for_a_month_goes_first() {
     table.get_or_create(&key(3), now).unwrap().touch(now);
     assert_eq!(keys(&table, now), [1, 2, 3]);
 }
+
+/// Dead entries in the way are taken off, and the living one behind them is found.
+#[test]
+fn the_one_that_is_not_held_goes_though_many_died_since() {
+    for _ in 0..100 {
+        let table = table(4, 60_000);
+        drop(table.get_or_create(&key(0), START).unwrap());
+        let _held: Vec<_> = (1..3).map(|n| table.get_or_create(&key(n), START).unwrap()).collect();
+        for number in 100..600 {
+            drop(table.get_or_create(&key(number), START).unwrap());
+            assert_eq!(table.remove(&key(number), START), Removed::Removed);
+        }
+        let _last = table.get_or_create(&key(3), START).unwrap();
+        assert!(table.get_or_create(&key(4), START).is_ok(), "0 is not held");
+        assert_eq!(keys(&table, START), [1, 2, 3, 4]);
+    }
+}

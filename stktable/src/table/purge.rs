@@ -10,7 +10,12 @@ use crate::entry::Entry;
 use crate::index::expiry::Chain;
 use crate::tick::Tick;
 
-/// Entries that one purge looks at, at most.
+/// What one purge spends on looking at entries, at most: [`ALIVE_COST`] for one that is alive, 1 for one that is dead.
+/// The dead are taken off, so nobody meets them twice.
+const SPENT_MAX: u32 = 256 * ALIVE_COST;
+/// See [`SPENT_MAX`].
+const ALIVE_COST: u32 = 16;
+/// Entries that a refusing table looks at for one that is over.
 const VISITED_MAX: u32 = 256;
 /// Entries of one stack among which the oldest is looked for.
 const CHAIN_MAX: u32 = 64;
@@ -26,7 +31,7 @@ impl StickTable {
             // What is over makes room all the same.
             return self.expire(now, VISITED_MAX).expired > 0;
         }
-        let mut left = VISITED_MAX;
+        let mut left = SPENT_MAX;
         let mut after = None;
         while left > 0 {
             let Some((key, chain)) = self.expiry.take_after(after) else { break };
@@ -45,12 +50,18 @@ impl StickTable {
         let mut others = Chain::EMPTY;
         let mut oldest: Option<(Tick, NonNull<Entry>)> = None;
         let mut freed = false;
-        for _ in 0..CHAIN_MAX.min(*left) {
+        let mut looked = 0;
+        while looked < CHAIN_MAX && *left > 0 {
             let Some(entry) = chain.pop() else { break };
-            *left -= 1;
             match self.settle(entry, |_| false) {
-                Fate::Gone | Fate::Killed => continue,
-                Fate::Alive => {}
+                Fate::Gone | Fate::Killed => {
+                    *left -= 1;
+                    continue;
+                }
+                Fate::Alive => {
+                    *left = left.saturating_sub(ALIVE_COST);
+                    looked += 1;
+                }
             }
             // SAFETY: in hand, so FILED and not retired.
             let held = unsafe { entry.as_ref() };
