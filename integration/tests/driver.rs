@@ -12,7 +12,8 @@ use stktable_integration::peers::driver::{RemotePeer, Section, SectionSettings, 
 use stktable_integration::peers::resync::ResyncState;
 use stktable_integration::peers::session::Stage;
 use stktable_integration::{Clock, SharedTable};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// The longest that anything may take; everything ends as soon as it is there.
 const LONG: Duration = Duration::from_secs(60);
@@ -160,4 +161,113 @@ async fn two_sections_converge_both_ways() {
     bounded("stop", a.section.stop()).await;
     until("b sees a go", || !b.is_connected()).await;
     bounded("stop", b.section.stop()).await;
+}
+
+/// Every node has one session with every other, and no other connection.
+fn is_meshed(nodes: &[&Node]) -> bool {
+    nodes
+        .iter()
+        .all(|node| node.is_connected() && node.section.status().connections == nodes.len() - 1)
+}
+
+#[tokio::test]
+async fn both_call_at_once_and_one_session_is_left() {
+    for names in [["a", "b"], ["b", "a"]] {
+        let clock = Clock::start();
+        let [first, second] = addresses().await;
+        let a = Node::start(names[0], clock, first, &[(names[1], second)]).await;
+        let b = Node::start(names[1], clock, second, &[(names[0], first)]).await;
+        until("one session", || is_meshed(&[&a, &b])).await;
+        a.count(clock, 0..10, 1);
+        converge(&[&a, &b], clock, 10).await;
+        assert!(is_meshed(&[&a, &b]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_converge_and_one_that_is_killed_learns_again() {
+    let clock = Clock::start();
+    let [at_a, at_b, at_c] = addresses().await;
+    let a = Node::start("a", clock, at_a, &[("b", at_b), ("c", at_c)]).await;
+    let b = Node::start("b", clock, at_b, &[("a", at_a), ("c", at_c)]).await;
+    let c = Node::start("c", clock, at_c, &[("a", at_a), ("b", at_b)]).await;
+    until("all connected", || is_meshed(&[&a, &b, &c])).await;
+    a.count(clock, 0..2000, 1);
+    b.count(clock, 2000..4000, 2);
+    c.count(clock, 4000..6000, 3);
+    converge(&[&a, &b, &c], clock, 6000).await;
+    bounded("resync", a.section.synced()).await;
+    bounded("resync", b.section.synced()).await;
+
+    // Dropped, not stopped: its connections just end.
+    drop(c);
+    until("c is gone", || !a.is_connected() && !b.is_connected()).await;
+    a.count(clock, 100..200, 7);
+    let c = Node::start("c", clock, at_c, &[("a", at_a), ("b", at_b)]).await;
+    bounded("resync", c.section.synced()).await;
+    converge(&[&a, &b, &c], clock, 6000).await;
+    until("all connected", || is_meshed(&[&a, &b, &c])).await;
+    // It was taught, what it had itself counted included.
+    assert!(c.entries(clock).contains(&("5000".to_owned(), 3)));
+    assert!(c.entries(clock).contains(&("150".to_owned(), 8)));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let clock = Clock::start();
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = holder.local_addr().unwrap();
+    let error = section("a", clock, address, &[], &table()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("mesh") && text.contains(&address.to_string()), "{text}");
+    let free = "127.0.0.1:0".parse().unwrap();
+    let error = section("a b", clock, free, &[], &table()).await.unwrap_err();
+    assert!(error.to_string().contains("\"a b\""), "{error}");
+}
+
+#[tokio::test]
+async fn strangers_are_refused_and_kept_few() {
+    let clock = Clock::start();
+    let free = "127.0.0.1:0".parse().unwrap();
+    // Nobody is called: nobody answers there.
+    let [nowhere] = addresses().await;
+    let a = Node::start("a", clock, free, &[("b", nowhere)]).await;
+    let address = a.section.local_addrs()[0];
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    stranger.write_all(b"HAProxyS 2.1\na\nwho 1 1\n").await.unwrap();
+    let mut answer = Vec::new();
+    bounded("answer", stranger.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"504\n");
+
+    // Three for each peer and itself; the next is closed without a word.
+    until("no connection", || a.section.status().connections == 0).await;
+    let mut silent = Vec::new();
+    for _ in 0..6 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    until("six connections", || a.section.status().connections == 6).await;
+    let mut seventh = TcpStream::connect(address).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is as good as an end.
+    let _ = bounded("end", seventh.read_to_end(&mut answer)).await;
+    assert_eq!(answer, b"");
+    assert_eq!(a.section.status().connections_refused, 1);
+    drop(silent);
+    until("room again", || a.section.status().connections == 0).await;
+}
+
+#[tokio::test]
+async fn a_malformed_message_is_answered_before_the_end() {
+    let clock = Clock::start();
+    let [nowhere] = addresses().await;
+    let a = Node::start("a", clock, "127.0.0.1:0".parse().unwrap(), &[("b", nowhere)]).await;
+    let mut peer = TcpStream::connect(a.section.local_addrs()[0]).await.unwrap();
+    // With more behind it, which is never read.
+    let wrong = [b"HAProxyS 2.1\na\nb 1 1\n\xff\x00".to_vec(), vec![0; 10_000]].concat();
+    peer.write_all(&wrong).await.unwrap();
+    let mut answer = Vec::new();
+    bounded("answer", peer.read_to_end(&mut answer)).await.unwrap();
+    // It asks to be taught as soon as the session is up, if it comes to that.
+    assert!(answer.starts_with(b"200\n") && answer.ends_with(&[1, 0]), "{answer:?}");
+    until("counted", || a.section.status().peers[0].protocol_errors == 1).await;
 }

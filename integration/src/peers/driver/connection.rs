@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
@@ -86,10 +87,14 @@ impl Seat {
 struct Presence {
     hub: Arc<Hub>,
     id: SessionId,
+    /// Of a connection that was accepted.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        // First: who sees that it is gone finds room for another one.
+        self.permit = None;
         self.hub.gone(self.id);
     }
 }
@@ -106,7 +111,7 @@ pub(super) async fn call(hub: Arc<Hub>, peer: usize, id: SessionId) {
         Ok(stream) => {
             // Not wanted any more when the peer has called meanwhile.
             if let Some(seat) = hub.connected(id) {
-                run(Arc::clone(&hub), seat, stream).await;
+                run(Arc::clone(&hub), seat, stream, None).await;
             }
         }
     }
@@ -133,8 +138,13 @@ async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Serves a connection until its session is over.
-pub(super) async fn run(hub: Arc<Hub>, seat: Seat, mut stream: TcpStream) {
-    let presence = Presence { hub: Arc::clone(&hub), id: seat.slot.id };
+pub(super) async fn run(
+    hub: Arc<Hub>,
+    seat: Seat,
+    mut stream: TcpStream,
+    permit: Option<OwnedSemaphorePermit>,
+) {
+    let _presence = Presence { hub: Arc::clone(&hub), id: seat.slot.id, permit };
     // Only costs delay where it fails.
     let _ = stream.set_nodelay(true);
     let mut connection = Connection {
@@ -146,7 +156,6 @@ pub(super) async fn run(hub: Arc<Hub>, seat: Seat, mut stream: TcpStream) {
     };
     let last = connection.serve(&stream).await;
     let output = std::mem::take(&mut connection.output);
-    drop(presence);
     if let Some(Reason::Error(_) | Reason::TryAgain) = last {
         // Closing with input unread would make the other side lose what we said last.
         let _ = timeout(LINGER, linger(&mut stream, &output)).await;

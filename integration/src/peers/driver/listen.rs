@@ -25,11 +25,7 @@ pub(super) async fn run(hub: Arc<Hub>, listener: TcpListener) {
                 Ok(permit) => {
                     tracing::debug!(section = hub.roster.section(), %address, "called");
                     let seat = hub.accepted();
-                    let connection = connection::run(Arc::clone(&hub), seat, stream);
-                    hub.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    hub.spawn(connection::run(Arc::clone(&hub), seat, stream, Some(permit)));
                 }
                 Err(_) => {
                     hub.connection_refused();
