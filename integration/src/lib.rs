@@ -4,9 +4,11 @@
 pub mod clock;
 pub mod config;
 pub mod expiry;
+pub mod node;
 pub mod peers;
 pub mod runtime_api;
 pub mod shared;
 
 pub use clock::Clock;
+pub use node::Node;
 pub use shared::SharedTable;

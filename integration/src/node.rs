@@ -1,0 +1,185 @@
+//! One process put together: a table for each declaration, its expiry, and the peers it is shared with.
+//!
+//! ```text
+//! Config --resolve(local peer)--> Setup --Node::run--> tables, an expiry task each
+//!                                                      sections, each with its tables
+//! ```
+
+mod peers;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection};
+use crate::expiry;
+use crate::peers::driver::{self, RemotePeer, Section, SectionSettings};
+use crate::shared::SharedTable;
+
+pub use peers::Peers;
+
+/// Why a node cannot start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration does not fit the name of the local peer.
+    Config(ConfigError),
+    /// The name of an address to listen on cannot be resolved.
+    Resolve {
+        /// Where the section begins.
+        at: Location,
+        /// The address.
+        address: Address,
+        /// Why.
+        error: io::Error,
+    },
+    /// A section cannot start.
+    Section {
+        /// Where it begins.
+        at: Location,
+        /// Why.
+        error: driver::StartError,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Resolve { at, address, error } => {
+                write!(f, "{at}: error: `{address}` cannot be resolved: {error}")
+            }
+            Self::Section { at, error } => write!(f, "{at}: error: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(match self {
+            Self::Config(error) => error,
+            Self::Resolve { error, .. } => error,
+            Self::Section { error, .. } => error,
+        })
+    }
+}
+
+/// Tables that expire and are shared with peers, on the runtime that it was started on.
+///
+/// Dropping it ends its tasks; so does [`stop`](Self::stop), which waits for that. The tables live for as long as
+/// somebody has them.
+#[derive(Debug)]
+pub struct Node {
+    tables: Vec<Arc<SharedTable>>,
+    sections: Vec<Arc<Section>>,
+    expiry: JoinSet<()>,
+}
+
+impl Node {
+    /// Starts what a configuration says, as the peer of this name.
+    ///
+    /// # Errors
+    /// When the name does not fit, or an address cannot be listened on. Nothing is left running then.
+    pub async fn start(
+        config: &Config,
+        local_peer: &str,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let setup = config.resolve(local_peer).map_err(StartError::Config)?;
+        Self::run(&setup, clock).await
+    }
+
+    /// Starts what is to be run.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on. Nothing is left running then.
+    pub async fn run(setup: &Setup, clock: Clock) -> Result<Self, StartError> {
+        let declared = setup.tables.iter();
+        let tables: Vec<_> =
+            declared.map(|table| SharedTable::new(table.declaration.clone())).collect();
+        let mut sections = Vec::with_capacity(setup.sections.len());
+        for section in &setup.sections {
+            let settings = SectionSettings {
+                name: section.name.clone(),
+                local_peer: setup.local_peer.clone(),
+                listen: listen(section).await?,
+                remote_peers: section
+                    .remotes
+                    .iter()
+                    .map(|remote| RemotePeer {
+                        name: remote.name.clone(),
+                        address: remote.address.clone(),
+                    })
+                    .collect(),
+                tables: section.tables.iter().map(|at| Arc::clone(&tables[*at])).collect(),
+            };
+            let started = Section::start(settings, clock).await;
+            let failed = |error| StartError::Section { at: section.at.clone(), error };
+            sections.push(Arc::new(started.map_err(failed)?));
+        }
+        let mut expiry = JoinSet::new();
+        for table in &tables {
+            expiry.spawn(expiry::run(Arc::clone(table), clock));
+        }
+        Ok(Self { tables, sections, expiry })
+    }
+
+    /// Returns the tables, in the order of the configuration.
+    #[must_use]
+    pub fn tables(&self) -> &[Arc<SharedTable>] {
+        &self.tables
+    }
+
+    /// Returns the table of this local name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Arc<SharedTable>> {
+        self.tables.iter().find(|table| table.declaration().local_name() == name)
+    }
+
+    /// Returns the `peers` sections that run.
+    pub fn sections(&self) -> impl ExactSizeIterator<Item = &Section> {
+        self.sections.iter().map(AsRef::as_ref)
+    }
+
+    /// Returns who knows the peers, for the runtime API. It does not keep the sections running.
+    #[must_use]
+    pub fn peers(&self) -> Peers {
+        Peers::new(self.sections.iter().map(Arc::downgrade).collect::<Vec<Weak<_>>>())
+    }
+
+    /// Closes the connections to peers, and ends every task.
+    pub async fn stop(mut self) {
+        for section in self.sections.drain(..) {
+            // `None` while its status is being asked for: then that is what closes it.
+            if let Some(section) = Arc::into_inner(section) {
+                section.stop().await;
+            }
+        }
+        self.expiry.shutdown().await;
+    }
+}
+
+/// Returns where a section listens.
+async fn listen(section: &SetupSection) -> Result<Vec<SocketAddr>, StartError> {
+    let mut found = Vec::with_capacity(section.listen.len());
+    for address in &section.listen {
+        match address.socket_addr() {
+            Some(address) => found.push(address),
+            None => {
+                let failed = |error| StartError::Resolve {
+                    at: section.at.clone(),
+                    address: address.clone(),
+                    error,
+                };
+                found.extend(tokio::net::lookup_host(address.to_string()).await.map_err(failed)?);
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}

@@ -1,0 +1,128 @@
+//! What `show peers` says: the layout of HAProxy, with what is known here.
+
+use std::fmt::{self, Write as _};
+use std::sync::Weak;
+
+use crate::peers::driver::{PeerStatus, Section, SectionStatus};
+use crate::peers::resync::ResyncState;
+use crate::peers::session::{SessionStatus, Stage};
+use crate::runtime_api::PeersStatus;
+
+/// Knows the `peers` sections of a node while they run.
+#[derive(Debug)]
+pub struct Peers {
+    sections: Vec<Weak<Section>>,
+}
+
+impl Peers {
+    pub(super) const fn new(sections: Vec<Weak<Section>>) -> Self {
+        Self { sections }
+    }
+}
+
+impl PeersStatus for Peers {
+    fn show_peers(&self, section: Option<&str>, out: &mut String) -> bool {
+        let mut found = section.is_none();
+        for status in self.sections.iter().filter_map(Weak::upgrade).map(|each| each.status()) {
+            if section.is_none_or(|name| name == status.name) {
+                found = true;
+                // Writing to memory does not fail.
+                let _ = show(&status, out);
+            }
+        }
+        found
+    }
+}
+
+fn show(section: &SectionStatus, out: &mut String) -> fmt::Result {
+    let resync = match section.resync {
+        ResyncState::Finished => "finished",
+        _ => "running",
+    };
+    writeln!(
+        out,
+        "id={} local_peer={} resync={resync} connections={} connections_refused={}",
+        section.name, section.local_peer, section.connections, section.connections_refused
+    )?;
+    for peer in &section.peers {
+        show_peer(peer, out)?;
+    }
+    if let Some(predecessor) = &section.predecessor {
+        writeln!(out, "  id={}(local,active)", section.local_peer)?;
+        show_session(predecessor, out)?;
+    }
+    Ok(())
+}
+
+fn show_peer(peer: &PeerStatus, out: &mut String) -> fmt::Result {
+    let active = if peer.session.is_some() { "active" } else { "inactive" };
+    let last_status = match &peer.session {
+        Some(session) if session.stage == Stage::Up => "ESTA",
+        Some(_) => "HSHK",
+        None if peer.calling => "CONN",
+        None if peer.sessions == 0 && peer.last_end.is_none() => "NONE",
+        None => "RETR",
+    };
+    let reconnect = match peer.call_in_ms {
+        None => "<NEVER>".to_owned(),
+        Some(ms) => format!("{ms}ms"),
+    };
+    writeln!(
+        out,
+        "  id={}(remote,{active}) addr={} last_status={last_status}",
+        peer.name, peer.address
+    )?;
+    writeln!(
+        out,
+        "        reconnect={reconnect} sessions={} calls_failed={} proto_err={} teaches_us={} not_up_to_date={}",
+        peer.sessions,
+        peer.calls_failed,
+        peer.protocol_errors,
+        u8::from(peer.teaches_us),
+        u8::from(peer.not_up_to_date)
+    )?;
+    if let Some(end) = &peer.last_end {
+        writeln!(out, "        last_end=\"{}\"", end.escape_debug())?;
+    }
+    peer.session.as_ref().map_or(Ok(()), |session| show_session(session, out))
+}
+
+fn show_session(session: &SessionStatus, out: &mut String) -> fmt::Result {
+    let counters = &session.counters;
+    writeln!(
+        out,
+        "        tx_hbt={} rx_hbt={} rx_msg={} tx_updt={} rx_updt={} rx_updt_refused={} tx_ack={} rx_ack={}",
+        counters.heartbeats_sent,
+        counters.heartbeats_received,
+        counters.messages_received,
+        counters.updates_sent,
+        counters.updates_learned,
+        counters.updates_refused,
+        counters.acks_sent,
+        counters.acks_received
+    )?;
+    writeln!(
+        out,
+        "        teaching={} learning={} lessons_taught={} lessons_learned={}",
+        u8::from(session.teaching),
+        u8::from(session.learning),
+        counters.lessons_taught,
+        counters.lessons_learned
+    )?;
+    writeln!(out, "        shared tables:")?;
+    for table in &session.tables {
+        writeln!(
+            out,
+            "          local_id={} remote_id={} id={}",
+            table.local_id,
+            table.remote_id.unwrap_or(0),
+            table.name
+        )?;
+        writeln!(
+            out,
+            "              last_acked={} last_pushed={} last_get={} update={} lag={}",
+            table.last_acked, table.cursor, table.last_get, table.peer_acked, table.lag
+        )?;
+    }
+    Ok(())
+}
