@@ -1,1 +1,59 @@
-fn main() {}
+//! `stktabled`: stick tables of their own, shared with HAProxy over its peers protocol.
+
+mod args;
+mod check;
+mod demo;
+mod serve;
+mod signals;
+
+use std::error::Error;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::filter::LevelFilter;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    log(args.log_level());
+    match run(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody may read it; the exit code tells.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    if args.check {
+        check::run(args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if args.demo {
+        return runtime.block_on(demo::run(args.duration));
+    }
+    runtime.block_on(serve::run(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs to stderr.
+fn log(level: LevelFilter) {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .with_max_level(level)
+        .init();
+}
+
+/// Writes lines to stdout, which may be closed.
+fn say(lines: &str) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{lines}").and_then(|()| out.flush());
+}

@@ -1,0 +1,111 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+use stktable_integration::runtime_api::server::Endpoint;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Runs HAProxy's stick tables, and shares them with its peers.
+///
+/// Without -f the built-in configuration runs on loopback addresses.
+#[derive(Debug, Parser)]
+#[command(name = "stktabled", version, disable_version_flag = true)]
+pub(crate) struct Args {
+    /// An HAProxy configuration file, or a folder of *.cfg files; may be repeated.
+    #[arg(short = 'f', value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Which peer of the sections we are [default: `localpeer` of the configuration, or the host name].
+    #[arg(short = 'L', value_name = "NAME")]
+    pub(crate) local_peer: Option<String>,
+
+    /// Checks the configuration and exits.
+    #[arg(short = 'c', conflicts_with = "demo")]
+    pub(crate) check: bool,
+
+    /// Where to serve the runtime API: a loopback ADDRESS:PORT, or the path of a Unix socket
+    /// [default: nowhere with -f, else a free port].
+    #[arg(long, value_name = "ADDR-or-PATH", conflicts_with = "demo")]
+    pub(crate) runtime_api: Option<Endpoint>,
+
+    /// Runs two nodes with traffic, shows how their tables follow each other, and compares them.
+    #[arg(long, conflicts_with_all = ["files", "local_peer"])]
+    pub(crate) demo: bool,
+
+    /// How long the demo lasts, such as 30s [default: until Ctrl-C on a terminal, else 30s].
+    #[arg(long = "for", value_name = "DURATION", requires = "demo", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Says nothing but errors.
+    #[arg(short = 'q', long = "quiet", conflicts_with = "log")]
+    pub(crate) quiet: bool,
+
+    /// What is logged to stderr: off, error, warn, info, debug or trace [default: info with -f, else warn].
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<LevelFilter>,
+
+    /// Prints the version.
+    #[arg(short = 'v', long = "version", action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+impl Args {
+    /// Returns what is logged.
+    pub(crate) fn log_level(&self) -> LevelFilter {
+        self.log.unwrap_or(match () {
+            () if self.quiet => LevelFilter::ERROR,
+            // Its screen is the better log.
+            () if self.demo => LevelFilter::ERROR,
+            () if self.files.is_empty() || self.check => LevelFilter::WARN,
+            () => LevelFilter::INFO,
+        })
+    }
+}
+
+/// Reads a number with a unit of HAProxy's: `ms`, `s`, `m`, `h`; seconds without one.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number with ms, s, m or h after it, such as 30s".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    // A year is as good as for ever, and no clock overflows.
+    let ms = number.saturating_mul(unit_ms).min(365 * 24 * 3_600_000);
+    if ms == 0 {
+        Err("expected more than nothing".to_owned())
+    } else {
+        Ok(Duration::from_millis(ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("99999999999999999999").is_err());
+        for wrong in ["", "s", "-1s", "1.5s", "0", "0ms", "3d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The daemon: tables, peers and the runtime API, until a signal.
+
+use std::error::Error;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use stktable_integration::config::Setup;
+use stktable_integration::node::StartError;
+use stktable_integration::peers::driver;
+use stktable_integration::runtime_api::Api;
+use stktable_integration::runtime_api::server::{Endpoint, Options, Server};
+use stktable_integration::{Clock, Node};
+
+use crate::args::Args;
+use crate::signals::Signals;
+use crate::{check, say};
+
+/// Runs until a signal ends it.
+pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    // First of all: a signal during the start is not lost.
+    let mut signals = Signals::listen()?;
+    let setup = check::setup(args)?;
+    let clock = Clock::start();
+    let built_in = args.files.is_empty();
+    let node = if built_in {
+        start_built_in(setup, clock).await?
+    } else {
+        Node::run(&setup, clock).await?
+    };
+    let endpoint = match (&args.runtime_api, built_in) {
+        (Some(endpoint), _) => Some(endpoint.clone()),
+        (None, true) => Some(Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into())),
+        (None, false) => None,
+    };
+    let api = Arc::new(Api::new(node.tables().to_vec(), clock.now()).peers(node.peers()));
+    let server = match endpoint {
+        Some(endpoint) => Some(Server::start(endpoint, api, clock, Options::default()).await?),
+        None => None,
+    };
+    let local = server.as_ref().map(Server::local);
+    if !args.quiet {
+        say(&if built_in { welcome(&node, local) } else { started(&node, local) });
+    }
+    let signal = signals.stop().await;
+    tracing::info!(signal, "stopping");
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    node.stop().await;
+    Ok(())
+}
+
+/// Starts the built-in configuration, whose port may be taken.
+async fn start_built_in(mut setup: Setup, clock: Clock) -> Result<Node, StartError> {
+    match Node::run(&setup, clock).await {
+        Err(StartError::Section {
+            error: driver::StartError::Listen { address, error, .. },
+            ..
+        }) if error.kind() == io::ErrorKind::AddrInUse => {
+            tracing::warn!(%address, "in use by another process, so another port is used for peers");
+            let listen = setup.sections.iter_mut().flat_map(|section| &mut section.listen);
+            listen.for_each(|address| address.port = 0);
+            Node::run(&setup, clock).await
+        }
+        other => other,
+    }
+}
+
+fn listening(node: &Node) -> Vec<SocketAddr> {
+    node.sections().flat_map(|section| section.local_addrs()).collect()
+}
+
+/// What is said when a file was given.
+fn started(node: &Node, api: Option<&Endpoint>) -> String {
+    let mut peers = String::new();
+    for address in listening(node) {
+        peers += &format!(", peers on {address}");
+    }
+    let api = api.map_or(String::new(), |local| format!(", runtime API on {local}"));
+    format!("stktabled runs: {} tables{peers}{api}", node.tables().len())
+}
+
+/// What is said when none was: what there is, and how to try it.
+fn welcome(node: &Node, api: Option<&Endpoint>) -> String {
+    let mut lines = vec![format!(
+        "stktabled {} runs its built-in configuration. Ctrl-C ends it.",
+        env!("CARGO_PKG_VERSION")
+    )];
+    let names = node.tables().iter().map(|table| table.declaration().local_name());
+    lines.push(format!("  tables       {}", names.collect::<Vec<_>>().join(" ")));
+    let peers = listening(node);
+    for address in &peers {
+        lines.push(format!("  peers        {address}, as peer `local`"));
+    }
+    if let Some(local) = api {
+        lines.push(format!("  runtime API  {local}"));
+        let (socat, nc) = match local {
+            Endpoint::Tcp(address) => {
+                (format!("TCP:{address}"), format!("nc {} {}", address.ip(), address.port()))
+            }
+            Endpoint::Unix(path) => {
+                (format!("UNIX:{}", path.display()), format!("nc -U {}", path.display()))
+            }
+        };
+        lines.push("Try it:".to_owned());
+        lines.push(format!(
+            "  echo 'set table local/ip key 192.0.2.1 data.gpc0 7; show table local/ip' | socat - {socat}"
+        ));
+        lines.push(format!("  echo 'show table' | {nc}"));
+    }
+    if let (Some(address), Some(table)) = (peers.first(), node.tables().first()) {
+        let port = if address.port() == u16::MAX { 1024 } else { address.port() + 1 };
+        lines.push(format!(
+            "With HAProxy on this host, both reading these lines (-f FILE; here -L local, there -L haproxy):\n\
+             \x20 peers local\n\
+             \x20     peer local {address}\n\
+             \x20     peer haproxy {}\n\
+             \x20     {}",
+            SocketAddr::new(address.ip(), port),
+            table.declaration()
+        ));
+    }
+    lines.join("\n")
+}
