@@ -560,10 +560,7 @@ fn files_and_folders_are_loaded() {
         config::load(&[folder.join("20.cfg"), folder.join("10.cfg")], &Context::EMPTY)
             .unwrap()
             .resolve("a"),
-        config.resolve("a").map(|setup| {
-            assert_eq!(setup.tables.len(), 1);
-            setup
-        }),
+        config.resolve("a").inspect(|setup| assert_eq!(setup.tables.len(), 1)),
     );
     // What is missing is reported beside what is wrong.
     put("bad.cfg", "peers\n");
