@@ -1,6 +1,6 @@
 //! A table that the daemon's tasks share, and how it wakes them.
 //!
-//! A table calls [`Wake`](stktable::table::Wake) on the threads that packets pass through, so nothing here may
+//! A table calls [`Wake`] on the threads that packets pass through, so nothing here may
 //! block: a signal is one flag and one waker, both atomic. What the runtime does to schedule the task that is
 //! woken is the runtime's.
 
