@@ -107,7 +107,9 @@ pub(crate) async fn run(duration: Option<Duration>) -> Result<ExitCode, Box<dyn 
     let duration = duration.or(if on_terminal { None } else { Some(UNATTENDED) });
     let clock = Clock::start();
     let (pair, text) = Pair::start(clock).await?;
-    say(&format!("Two nodes, one configuration:\n{text}{}", traffic::ABOUT));
+    // Wrapped, for terminals of 80 columns.
+    let shown = text.replace(" store ", "\n          store ");
+    say(&format!("Two nodes, one configuration:\n{shown}{}", traffic::ABOUT));
 
     let (stop, stopped) = watch::channel(false);
     let traffic: Vec<_> = (1..)

@@ -15,7 +15,7 @@ const RATE_MORE: u64 = 2;
 
 /// What counts as equal.
 pub(super) const RULES: &str =
-    "values equal; exp within 1 s, rates within 10 % of their events; conn_cur is each node's own";
+    "values equal,\nexp within 1 s, rates within 10 % of their events; conn_cur is each node's own";
 
 /// How the tables of two nodes compare.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// What is said of it.
 pub(super) const ABOUT: &str = "\
-Both count requests of clients and of API keys, some popular and most not, and short sessions.
-Each node counts keys of its own (a: 10.1.*, a-*, 1*; b: 10.2.*, b-*, 2*): peers overwrite, they do not add.
+Both count requests of clients and API keys, some of them popular, and short
+sessions. Each counts keys of its own (a: 10.1.*, a-*, 1*; b: 10.2.*, b-*, 2*):
+peers overwrite what they learn, they do not add to it.
 ";
 
 /// How often something happens.

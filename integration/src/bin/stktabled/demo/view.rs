@@ -123,7 +123,7 @@ fn summary(
         Line::styled(
             format!(
                 "{:<9}{:>6} {:>13} {:>15} {:>15} {:>9}  equal",
-                "a/b", "size", "used", "created", "expired", "lag"
+                "table", "size", "used a/b", "created a/b", "expired a/b", "lag a/b"
             ),
             Style::new().dim(),
         ),
@@ -150,11 +150,11 @@ fn summary(
         let (node, before) = (&sample.nodes[at], &before.nodes[at]);
         let connected = if node.up { "connected" } else { "connecting" };
         lines.push(Line::from(format!(
-            "node {name}   {connected:<10}   updates: {:>6}/s sent {:>6}/s learned, {} and {} in all",
-            per_second(node.sent, before.sent, ms),
-            per_second(node.learned, before.learned, ms),
+            "node {name}   {connected}, updates sent {} ({}/s), learned {} ({}/s)",
             node.sent,
-            node.learned
+            per_second(node.sent, before.sent, ms),
+            node.learned,
+            per_second(node.learned, before.learned, ms)
         )));
     }
     Text::from(lines)
