@@ -1,0 +1,249 @@
+//! The binary `stktabled`, started as an operator starts it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Beyond this something hangs.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A child that does not outlive the test.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(arguments: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_stktabled"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// Returns the first line of its output that has this in it, and all those before.
+    fn until(&mut self, mark: &str) -> Vec<String> {
+        let output = BufReader::new(self.0.stdout.take().unwrap());
+        let (send, receive) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Reads to the end, so that the child never waits for us.
+            for line in output.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        let mut lines = Vec::new();
+        loop {
+            let line = receive.recv_timeout(SOON).expect("a line");
+            let found = line.contains(mark);
+            lines.push(line);
+            if found {
+                return lines;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for the end, but not for ever.
+    fn end(mut self) -> Output {
+        let (mut out, mut err) = (self.0.stdout.take(), self.0.stderr.take());
+        let (send, receive) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut texts = [Vec::new(), Vec::new()];
+            // What cannot be read is missing, and the assertions see that.
+            let _ = out.as_mut().map(|out| out.read_to_end(&mut texts[0]));
+            let _ = err.as_mut().map(|err| err.read_to_end(&mut texts[1]));
+            let _ = send.send(texts);
+        });
+        let [stdout, stderr] = receive.recv_timeout(SOON).expect("the end of its output");
+        let status: ExitStatus = self.0.wait().unwrap();
+        Output { status, stdout, stderr }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Over already, or to be ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Daemon::start(arguments).end();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_good_configuration_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = write(
+        folder.path(),
+        "good.cfg",
+        "peers mesh\n peer a 127.0.0.1:1\n peer b 127.0.0.1:2\n table t type ip size 1k store gpc0\n",
+    );
+    let valid = "Configuration file is valid\n".to_owned();
+    assert_eq!(run(&["-c", "-f", &good, "-L", "a"]), (Some(0), valid.clone(), String::new()));
+    let all = folder.path().to_str().unwrap();
+    assert_eq!(run(&["-c", "-f", all, "-L", "b"]), (Some(0), valid.clone(), String::new()));
+    assert_eq!(run(&["-c"]), (Some(0), valid, String::new()), "the built-in one");
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = write(
+        folder.path(),
+        "bad.cfg",
+        "peers mesh\n peer a 127.0.0.1\n tabel t type ip\n table u type ip size 0 store gpc9\n",
+    );
+    let (code, out, err) = run(&["-c", "-f", &bad, "-L", "a"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    for place in [":2:9: error: ", ":3:2: error: ", ":4:"] {
+        assert!(err.contains(&format!("bad.cfg{place}")), "{place}: {err}");
+    }
+    let good = write(folder.path(), "good.cfg", "peers mesh\n peer a 127.0.0.1:1\n");
+    let (code, _, err) = run(&["-f", &good, "-L", "nobody"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("good.cfg:1:1: error: `nobody`: "), "{err}");
+    let (code, _, err) = run(&["-c", "-f", "/no/such/file.cfg"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("/no/such/file.cfg: error: cannot be read"), "{err}");
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    for wrong in [
+        &["--nonsense"][..],
+        &["--for", "5s"],
+        &["--demo", "--for", "soon"],
+        &["--demo", "-f", "x.cfg"],
+        &["--runtime-api", "somewhere"],
+        &["--log", "loud"],
+    ] {
+        let (code, out, err) = run(wrong);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(err.contains("error: "), "{wrong:?}: {err}");
+    }
+    let (code, _, err) = run(&["-q", "--runtime-api", "0.0.0.0:0"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("0.0.0.0:0 is not a loopback address"), "{err}");
+    let (code, out, _) = run(&["-v"]);
+    assert_eq!((code, out), (Some(0), format!("stktabled {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_built_in_configuration_runs_and_a_signal_ends_it() {
+    // Two at once: the second finds the port for peers taken, and another one.
+    for signal in ["TERM", "INT", "USR1"] {
+        let mut first = Daemon::start(&["--log", "error"]);
+        let mut second = Daemon::start(&["--log", "error"]);
+        for daemon in [&mut first, &mut second] {
+            let lines = daemon.until("runtime API");
+            let address = lines.last().unwrap().split_whitespace().last().unwrap().to_owned();
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            let asked =
+                "set table local/ip key 192.0.2.1 data.gpc0 7; show table local/ip; show peers\n";
+            stream.write_all(asked.as_bytes()).unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            assert!(
+                reply.contains("\n# table: local/ip, type: ip, size:102400, used:1\n"),
+                "{reply}"
+            );
+            assert!(reply.contains(" key=192.0.2.1 use=0 exp="), "{reply}");
+            assert!(reply.contains("\nid=local local_peer=local "), "{reply}");
+        }
+        for daemon in [first, second] {
+            daemon.signal(signal);
+            let output = daemon.end();
+            assert_eq!(output.status.code(), Some(0), "{signal}: {output:?}");
+            assert!(output.stderr.is_empty(), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_run_with_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "peers mesh\n peer a 127.0.0.1:{}\n table t type ip size 1k store gpc0\n\
+         backend web\n stick-table type string size 1k peers mesh store gpc0\n",
+        free_port()
+    );
+    let config = write(folder.path(), "x.cfg", &config);
+    let socket = folder.path().join("api.sock");
+    let mut daemon =
+        Daemon::start(&["-f", &config, "-L", "a", "--runtime-api", socket.to_str().unwrap()]);
+    daemon.until("stktabled runs: 2 tables, peers on 127.0.0.1:");
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(b"show table\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert_eq!(
+        reply,
+        "# table: web, type: string, size:1024, used:0\n# table: mesh/t, type: ip, size:1024, used:0\n\n"
+    );
+    daemon.signal("TERM");
+    assert_eq!(daemon.end().status.code(), Some(0));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = write(folder.path(), "x.cfg", &format!("peers mesh\n peer a {address}\n"));
+    let (code, _, err) = run(&["-q", "-f", &config, "-L", "a"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("x.cfg:1:1: error: ") && err.contains(&address.to_string()), "{err}");
+}
+
+#[test]
+fn the_demo_ends_with_equal_tables() {
+    let (code, out, err) = run(&["--demo", "--for", "5s"]);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    assert!(out.contains("OK: both nodes have the same tables"), "{out}");
+    assert!(out.contains("   3 s  a/b: clients "), "{out}");
+}
+
+#[test]
+fn the_demo_ends_early_with_the_same_check() {
+    let mut daemon = Daemon::start(&["--demo"]);
+    // Taken over before the first line is written.
+    let out = daemon.0.stdout.take().unwrap();
+    let mut out = BufReader::new(out);
+    let mut line = String::new();
+    while !line.contains(" 1 s ") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it goes on");
+    }
+    daemon.signal("INT");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(daemon.end().status.code(), Some(0), "{rest}");
+    assert!(rest.contains("OK: both nodes have the same tables"), "{rest}");
+}
