@@ -463,3 +463,21 @@ fn the_one_that_is_not_held_goes_though_many_died_since() {
         assert_eq!(keys(&table, START), [1, 2, 3, 4]);
     }
 }
+
+/// A sweep of the dead puts those that it finds alive aside: a purge finds them there.
+#[test]
+fn what_a_sweep_put_aside_is_found_when_the_table_is_full() {
+    let table = table(4, 86_400_000);
+    for number in 0..3 {
+        drop(table.get_or_create(&key(number), START).unwrap());
+    }
+    // Enough to be swept: the first three are looked at, and put aside.
+    for number in 100..1400 {
+        drop(table.get_or_create(&key(number), START).unwrap());
+        assert_eq!(table.remove(&key(number), START), Removed::Removed);
+    }
+    let later = START + 10_000;
+    table.get_or_create(&key(3), later).unwrap().touch(later);
+    drop(table.get_or_create(&key(4), later).unwrap());
+    assert!(table.get(&key(3), later).is_some(), "the others are older");
+}

@@ -316,6 +316,11 @@ impl ExpiryIndex {
         self.after(after, Stack::take)
     }
 
+    /// Takes those of a tick that a forced sweep has looked at.
+    pub(crate) fn take_looked(&self, key: u64) -> Chain {
+        self.ticks.get_with(&key, |stack| stack.looked.take()).unwrap_or(Chain::EMPTY)
+    }
+
     /// Goes to the first stack under a key above `after` that `take` gets a chain of.
     fn after(&self, after: Option<u64>, take: impl Fn(&Stack) -> Chain) -> Option<(u64, Chain)> {
         let mut after = after;
@@ -341,20 +346,30 @@ impl ExpiryIndex {
     /// Puts a chain in hand back under `key`. Takes as long as the list of those that were filed there
     /// meanwhile, not as the chain. Returns whether the driver must be woken.
     pub(crate) fn put_back(&self, key: u64, chain: Chain) -> bool {
+        self.put_back_to(key, chain, |stack| &stack.head)
+    }
+
+    /// Puts a chain in hand back with those that a forced sweep has looked at, as [`put_back`](Self::put_back) does.
+    pub(crate) fn put_back_looked(&self, key: u64, chain: Chain) -> bool {
+        self.put_back_to(key, chain, |stack| &stack.looked)
+    }
+
+    fn put_back_to(&self, key: u64, chain: Chain, head_of: fn(&Stack) -> &Head) -> bool {
         if chain.is_empty() {
             return false;
         }
         let mut chain = chain;
         loop {
             let stack = self.ticks.get_or_insert_with(key, Stack::new);
-            match stack.value().head.put(chain) {
+            let to = head_of(stack.value());
+            match to.put(chain) {
                 Ok(()) => return self.must_wake(self.due(key)),
                 Err((back, head)) => {
                     chain = back;
                     if is_closed(head) {
                         self.unlink(key, stack.value());
                     } else {
-                        chain.prepend(stack.value().head.take());
+                        chain.prepend(to.take());
                     }
                 }
             }

@@ -7,7 +7,7 @@ use super::StickTable;
 use super::expire::Fate;
 use super::kill::Hands;
 use crate::entry::Entry;
-use crate::index::expiry::Chain;
+use crate::index::expiry::{Chain, ExpiryIndex};
 use crate::tick::Tick;
 
 /// What one purge spends on looking at entries, at most: [`ALIVE_COST`] for one that is alive, 1 for one that is dead.
@@ -35,7 +35,15 @@ impl StickTable {
         let mut after = None;
         while left > 0 {
             let Some((key, chain)) = self.expiry.take_after(after) else { break };
-            if self.purge_chain(key, chain, now, &mut left) {
+            if self.purge_chain(key, chain, now, &mut left, ExpiryIndex::put_back)
+                || self.purge_chain(
+                    key,
+                    self.expiry.take_looked(key),
+                    now,
+                    &mut left,
+                    ExpiryIndex::put_back_looked,
+                )
+            {
                 self.statistics.purged.fetch_add(1, Ordering::Relaxed);
                 return true;
             }
@@ -45,8 +53,15 @@ impl StickTable {
         self.used() < self.declaration.size || self.purge_sampled(now)
     }
 
-    /// Kills the oldest of the first entries of a chain, and puts the others back.
-    fn purge_chain(&self, key: u64, mut chain: Chain, now: Tick, left: &mut u32) -> bool {
+    /// Kills the oldest of the first entries of a chain, and puts the others back with `put_back`.
+    fn purge_chain(
+        &self,
+        key: u64,
+        mut chain: Chain,
+        now: Tick,
+        left: &mut u32,
+        put_back: fn(&ExpiryIndex, u64, Chain) -> bool,
+    ) -> bool {
         let mut others = Chain::EMPTY;
         let mut oldest: Option<(Tick, NonNull<Entry>)> = None;
         let mut freed = false;
@@ -87,8 +102,8 @@ impl StickTable {
                 Fate::Alive => others.push(entry),
             }
         }
-        let mut wake = self.expiry.put_back(key, others);
-        wake |= self.expiry.put_back(key, chain);
+        let mut wake = put_back(&self.expiry, key, others);
+        wake |= put_back(&self.expiry, key, chain);
         if wake && self.delay_ms() != 0 {
             self.wake_expiry();
         }
