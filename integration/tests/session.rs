@@ -1,5 +1,9 @@
 //! One session against a scripted peer: what it answers, what it learns, what it sends, and when.
 
+#[path = "session/handshake.rs"]
+mod handshake;
+#[path = "session/lessons.rs"]
+mod lessons;
 #[path = "session/recordings.rs"]
 mod recordings;
 #[path = "session/script.rs"]
@@ -10,8 +14,8 @@ use script::{
 };
 use stktable::table::Options;
 use stktable_integration::SharedTable;
-use stktable_integration::peers::codec::{Control, Status, StatusLine, Version};
-use stktable_integration::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Stage};
+use stktable_integration::peers::codec::Control;
+use stktable_integration::peers::session::{Event, OUT_MAX, PeerMemory, Reason};
 
 const T: &str = "table t type integer size 1k expire 10m store gpc0";
 const U: &str = "table u type integer size 1k expire 10m store gpc0";
@@ -237,57 +241,6 @@ fn ids_and_acks_cross_the_wrap() {
 }
 
 #[test]
-fn a_lesson_is_everything_timed_and_live_updates_wait_for_its_confirmation() {
-    let (t, u) = (table(T), table(U));
-    let roster = roster(&[&t, &u]);
-    let mut s = Scripted::up(&roster);
-    s.take(&Writer::define(1, T).update(Some(1), Some(1000), 9, 9).bytes).unwrap();
-    count(&t, 1, 1, START);
-    s.sent();
-    count(&t, 2, 2, START);
-    let mut lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
-    lesson[1..4].sort();
-    let expected = [
-        "define /t",
-        "timed 2 1000 9 9",
-        "timed 2 600000 1 1",
-        "timed 2 600000 2 2",
-        "define /u",
-        "ResyncPartial",
-    ];
-    assert_eq!(lesson, expected, "not up to date, so partial; empty tables are announced");
-    // Until the end is confirmed: no live updates, acks are not even parsed.
-    count(&t, 3, 3, START);
-    assert_eq!(s.take(&[0x0a, 0x84, 0]).unwrap(), b"");
-    assert_eq!(s.memory.acked(0), 0);
-    let after = short(&s.take(&control(Control::ResyncConfirm)).unwrap());
-    assert_eq!(after, ["define /t", "update 3 3 3"]);
-    assert_eq!(s.memory.acked(0), 2, "what was taught is not sent again");
-    assert!(s.events.contains(&Event::LessonTaught));
-    // A confirmation that nobody waits for does nothing.
-    assert_eq!(s.take(&control(Control::ResyncConfirm)).unwrap(), b"");
-    // Up to date: finished. A second request begins anew, whether the first was answered or not.
-    roster.set_up_to_date();
-    let request = control(Control::ResyncRequest);
-    for requests in [request.clone(), [&request[..], &request].concat(), request] {
-        let lesson = short(&s.take(&requests).unwrap());
-        assert_eq!((lesson.len(), lesson.last().unwrap().as_str()), (7, "ResyncFinished"));
-    }
-}
-
-#[test]
-fn a_lesson_for_version_2_0_is_untimed() {
-    let t = table(T);
-    count(&t, 1, 1, START);
-    let roster = roster(&[&t]);
-    let mut s = Scripted::called(&roster);
-    s.take(b"HAProxyS 2.0\nA\nB 1 1\n").unwrap();
-    let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
-    assert_eq!(lesson, ["define /t", "update 1 1 1", "ResyncPartial"]);
-    assert_eq!(s.memory.version(), Version::V2_0);
-}
-
-#[test]
 fn output_is_made_on_demand() {
     let t = table("table t type integer size 100k expire 10m store gpc0");
     (0..20_000).for_each(|key| count(&t, key, 1, START));
@@ -325,132 +278,6 @@ fn output_is_made_on_demand() {
     }
     assert!(chunks >= 4 && sent > 20_000 * 15, "{chunks} {sent}");
     assert_eq!(s.session.status().counters.updates_sent, cursor + 20_000);
-}
-
-#[test]
-fn every_end_of_a_lesson_is_confirmed_once_after_the_acks() {
-    let t = table(T);
-    let mut s = Scripted::up(&roster(&[&t]));
-    s.session.request_resync();
-    count(&t, 1, 1, START);
-    assert_eq!(short(&s.sent()), ["ResyncRequest"], "live updates wait");
-    let end = Writer::define(1, T).update(Some(9), Some(5), 2, 2).control(Control::ResyncPartial);
-    let end = end.control(Control::ResyncFinished);
-    let answer = short(&s.take(&end.bytes).unwrap());
-    assert_eq!(answer, ["ack 1 9", "define /t", "update 1 1 1", "ResyncConfirm", "ResyncConfirm"]);
-    let ends: Vec<_> =
-        s.events.iter().filter(|event| matches!(event, Event::LessonEnded { .. })).collect();
-    assert_eq!(
-        ends,
-        [
-            &Event::LessonEnded { finished: false, asked: true },
-            &Event::LessonEnded { finished: true, asked: false },
-        ]
-    );
-}
-
-#[test]
-fn heartbeats_fill_silence() {
-    let t = table(T);
-    let mut s = Scripted::up(&roster(&[&t]));
-    assert_eq!(s.session.poll_timeout(), Some(START + 3000));
-    assert_eq!(s.wait(2999), b"");
-    assert_eq!(s.wait(1), [0, 4]);
-    s.take(&control(Control::Heartbeat)).unwrap();
-    // An update counts as well.
-    s.now = s.now + 2000;
-    count(&t, 1, 1, s.now);
-    assert_eq!(short(&s.sent()).len(), 2);
-    s.take(&control(Control::Heartbeat)).unwrap();
-    assert_eq!(s.wait(2999), b"");
-    assert_eq!(s.wait(1), [0, 4]);
-    let counters = s.session.status().counters;
-    assert_eq!((counters.heartbeats_sent, counters.heartbeats_received), (2, 2));
-    // One that is due and cannot be written is not asked for again and again.
-    s.take(&control(Control::Heartbeat)).unwrap();
-    s.now = s.now + 3000;
-    s.session.handle_timeout(s.now);
-    assert!(s.session.poll_timeout().unwrap() > s.now);
-    // After it replaced another session, at once.
-    let mut s = Scripted::called(&roster(&[&t]));
-    s.replaces = true;
-    let sent = s.take(b"HAProxyS 2.1\nA\nB 1 1\n").unwrap();
-    assert!(sent.starts_with(b"200\n"));
-    let mut caller = Scripted::caller(&roster(&[]), &PeerMemory::new(&roster(&[]), b"B"));
-    caller.take(b"200\n").unwrap();
-    caller.session.ask_heartbeat();
-    assert_eq!(caller.sent(), [0, 4]);
-}
-
-#[test]
-fn a_silent_peer_is_dead_and_any_byte_is_life() {
-    let mut s = Scripted::up(&roster(&[&table(T)]));
-    s.wait(4999);
-    assert!(!s.closed());
-    // Part of a message.
-    s.take(&[0x0a]).unwrap();
-    s.wait(4999);
-    assert!(!s.closed());
-    // The same byte shown again is not another one.
-    s.take(&[]).unwrap();
-    assert_eq!(s.wait(1), b"", "no message, not even a heartbeat");
-    assert_eq!(s.events.last(), Some(&Event::Closed(Reason::Dead)));
-    assert_eq!((s.session.poll_timeout(), s.session.status().stage), (None, Stage::Over));
-}
-
-#[test]
-fn handshakes_are_bounded() {
-    let mut s = Scripted::called(&roster(&[]));
-    for (at, byte) in b"HAProxyS 2.1".iter().enumerate() {
-        s.take(&[*byte]).unwrap();
-        assert_eq!(s.closed(), at * 500 >= 5000);
-        s.wait(500);
-    }
-    assert!(s.events.contains(&Event::Closed(Reason::HandshakeTimeout)));
-    let mut s = Scripted::caller(&roster(&[]), &PeerMemory::new(&roster(&[]), b"B"));
-    s.wait(5000);
-    assert!(s.closed());
-    let mut s = Scripted::called(&roster(&[]));
-    let error = s.take(&[b'x'; 20_000]).unwrap_err();
-    assert_eq!(s.sent(), b"", "too long: no status");
-    assert!(error.to_string().contains("unknown peer"), "{error}");
-}
-
-#[test]
-fn callers_heed_the_status() {
-    let roster = roster(&[&table(T)]);
-    let memory = PeerMemory::new(&roster, b"B");
-    let mut s = Scripted::caller(&roster, &memory);
-    assert_eq!(s.sent(), b"HAProxyS 2.1\nB\nA 7 1\n");
-    s.take(b"502\n").unwrap();
-    let refused = Reason::RefusedBy(StatusLine::Known(Status::BadVersion));
-    assert_eq!(s.events.last(), Some(&Event::Closed(refused)));
-    let mut s = Scripted::caller(&roster, &memory);
-    assert_eq!(s.sent(), b"HAProxyS 2.0\nB\nA 7 1\n");
-    for (status, line) in
-        [(&b"300\n"[..], StatusLine::Known(Status::TryAgain)), (b"huh\n", StatusLine::Garbage)]
-    {
-        let mut s = Scripted::caller(&roster, &memory);
-        s.take(status).unwrap();
-        assert_eq!(s.events.last(), Some(&Event::Closed(Reason::RefusedBy(line))));
-    }
-    // Messages may come with the status.
-    let w = Writer::define(1, T).update(Some(1), None, 1, 1);
-    s.sent();
-    assert_eq!(short(&s.take(&[b"200\n", &w.bytes[..]].concat()).unwrap()), ["ack 1 1"]);
-    // We announced 2.0, so a lesson is untimed; who calls with 2.1 takes it.
-    let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
-    assert_eq!(lesson, ["define /t", "update 0 1 1", "ResyncPartial"]);
-    Scripted::up_with(&roster, memory.clone());
-    assert_eq!(memory.version(), Version::V2_1);
-}
-
-#[test]
-fn a_second_predecessor_is_told_to_try_again() {
-    let mut s = Scripted::called(&roster(&[]));
-    s.busy = true;
-    assert_eq!(s.take(b"HAProxyS 2.1\nA\nA 1 1\n").unwrap(), b"300\n");
-    assert!(s.closed());
 }
 
 #[test]

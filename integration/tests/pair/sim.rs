@@ -17,8 +17,8 @@ const START: Tick = Tick((1 << 32) - 30_000);
 const WINDOW: usize = 4096;
 
 pub(crate) const TABLES: [&str; 2] = [
-    "table t type integer size 10k expire 1h store gpc0,conn_cur,http_req_cnt",
-    "table u type string len 20 size 10k expire 1h store gpc0,gpc1,http_req_rate(10s)",
+    "table t type integer size 1k expire 1h store gpc0,conn_cur,http_req_cnt",
+    "table u type string len 20 size 1k expire 1h store gpc0,gpc1,http_req_rate(10s)",
 ];
 
 struct Conn {
