@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The loom models and their mutants: every interleaving of a few threads, up to a number of preemptions.
+#   LOOM_MAX_PREEMPTIONS=3 .ci/loom.sh    a longer run
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A folder of its own: other flags would rebuild everything.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
+export RUSTFLAGS="--cfg loom"
+export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
+export LOOM_MAX_BRANCHES="${LOOM_MAX_BRANCHES:-10000}"
+# A mutant is expected to panic; its backtraces say nothing and take long.
+export RUST_BACKTRACE=0
+
+cargo test --release -p ebtree --test loom
+cargo test --release -p stktable --test loom
