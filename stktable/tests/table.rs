@@ -343,8 +343,8 @@ fn the_size_is_never_exceeded() {
     let table = StickTable::with(declare(size, 2_000), Options::new().domain(domain.clone()));
     let clock = AtomicU32::new(0);
     thread::scope(|scope| {
-        for id in 0..8_u32 {
-            let (table, clock) = (&table, &clock);
+        let (table, clock) = (&table, &clock);
+        let work = |id: u32| {
             scope.spawn(move || {
                 let mut random = u64::from(id) + 77;
                 for step in 0..20_000_u32 {
@@ -365,17 +365,19 @@ fn the_size_is_never_exceeded() {
                     }
                     assert!(table.used() <= size);
                 }
-            });
-        }
+            })
+        };
+        let working: Vec<_> = (0..8).map(work).collect();
         // A peer reads along.
-        let table = &table;
-        scope.spawn(move || {
+        let peer = scope.spawn(move || {
             let mut cursor = 0;
             for _ in 0..2_000 {
                 tell(table, &mut cursor);
                 thread::yield_now();
             }
         });
+        // Joined one by one: ThreadSanitizer does not see how a scope ends.
+        working.into_iter().chain([peer]).for_each(|thread| thread.join().unwrap());
     });
     let now = START + clock.load(Ordering::Relaxed);
     let found = keys(&table, now);
