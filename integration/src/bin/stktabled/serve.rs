@@ -78,7 +78,11 @@ fn started(node: &Node, api: Option<&Endpoint>) -> String {
         peers += &format!(", peers on {address}");
     }
     let api = api.map_or(String::new(), |local| format!(", runtime API on {local}"));
-    format!("stktabled runs: {} tables{peers}{api}", node.tables().len())
+    let (count, tables) = match node.tables().len() {
+        1 => (1, "table"),
+        count => (count, "tables"),
+    };
+    format!("stktabled runs: {count} {tables}{peers}{api}")
 }
 
 /// What is said when none was: what there is, and how to try it.
