@@ -93,7 +93,7 @@ fn configuration() -> io::Result<String> {
         "peers demo\n\
          \x20   peer a {a}\n\
          \x20   peer b {b}\n\
-         \x20   table {clients} type ip size 20k expire 30s store conn_cnt,conn_cur,http_req_cnt,http_req_rate(10s),http_err_cnt,bytes_out_cnt\n\
+         \x20   table {clients} type ip size 20k expire 30s store conn_cur,http_req_cnt,http_req_rate(10s),http_err_cnt,bytes_out_cnt\n\
          \x20   table {keys} type string len 32 size 10k expire 10s store gpt0,gpc0,gpc0_rate(5s)\n\
          \x20   table {sessions} type integer size 10k expire 3s store gpt0,bytes_in_cnt\n"
     ))

@@ -43,7 +43,7 @@ impl Drop for Screen {
         let bottom = self.0.get_frame().area().bottom().saturating_sub(1);
         let _ = self.0.set_cursor_position((0, bottom));
         let _ = self.0.show_cursor();
-        say("");
+        say("\n");
     }
 }
 
@@ -101,7 +101,7 @@ fn line(seconds: u64, sample: &Sample, before: &Sample, compared: &[Compared]) -
         per_second(a.learned, before_a.learned, ms),
         per_second(b.learned, before_b.learned, ms),
         both(sample, |node| node.lag.iter().sum()),
-        if differ == 0 { "equal".to_owned() } else { format!("{differ} on their way") }
+        if differ == 0 { "equal".to_owned() } else { format!("{differ} differ") }
     );
     line
 }
@@ -122,7 +122,7 @@ fn summary(
         Line::default(),
         Line::styled(
             format!(
-                "{:<9}{:>6} {:>13} {:>15} {:>15} {:>9}  equal",
+                "{:<9}{:>6} {:>11} {:>15} {:>13} {:>7}  equal",
                 "table", "size", "used a/b", "created a/b", "expired a/b", "lag a/b"
             ),
             Style::new().dim(),
@@ -136,11 +136,11 @@ fn summary(
         let lag = both(sample, |node| node.lag[at]);
         lines.push(Line::from(vec![
             Span::from(format!(
-                "{name:<9}{size:>6} {used:>13} {created:>15} {expired:>15} {lag:>9}  "
+                "{name:<9}{size:>6} {used:>11} {created:>15} {expired:>13} {lag:>7}  "
             )),
             match compared.differ {
                 0 => Span::from("yes").green(),
-                differ => Span::from(format!("no, {differ} on their way")).yellow(),
+                differ => Span::from(format!("no ({differ})")).yellow(),
             },
         ]));
     }
