@@ -19,7 +19,7 @@ use stktable_integration::node::StartError;
 use stktable_integration::peers::driver;
 use stktable_integration::{Clock, Node};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::say;
 use crate::signals::Signals;
@@ -29,6 +29,8 @@ use view::View;
 
 /// How long the demo lasts where nobody can press Ctrl-C.
 const UNATTENDED: Duration = Duration::from_secs(30);
+/// How long the nodes may take to be connected.
+const CONNECT_MAX: Duration = Duration::from_secs(15);
 /// How long after the traffic the tables may take to be equal, and an entry to expire on each node.
 const CONVERGE_MS: u64 = 15_000;
 /// How often that is looked at.
@@ -110,6 +112,19 @@ pub(crate) async fn run(duration: Option<Duration>) -> Result<ExitCode, Box<dyn 
     // Wrapped, for terminals of 80 columns.
     let shown = text.replace(" store ", "\n          store ");
     say(&format!("Two nodes, one configuration:\n{shown}{}", traffic::ABOUT));
+
+    // What is counted before is learned later, and lives on from then.
+    let connected = async {
+        while !Sample::take(&pair, clock.now()).nodes.iter().all(|node| node.up) {
+            sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        connected = timeout(CONNECT_MAX, connected) => {
+            connected.map_err(|_| "FAILED: the nodes found no connection to each other")?;
+        }
+        _ = signals.stop() => return Ok(ExitCode::FAILURE),
+    }
 
     let (stop, stopped) = watch::channel(false);
     let traffic: Vec<_> = (1..)
