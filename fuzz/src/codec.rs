@@ -140,7 +140,7 @@ impl Writer {
                 }
             }
             Sent::Lying { ty, length, body } => {
-                out.extend_from_slice(&[10, 0x80 | ty % 8]);
+                out.extend_from_slice(&[10, 0x80 | (ty % 8)]);
                 integer::encode(length >> (length % 64), out);
                 out.extend_from_slice(body);
             }
