@@ -20,7 +20,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use crate::node::Node;
-use crate::sync::AtomicPtr;
+use crate::sync::{AtomicLink, Mutant, mutant};
 
 const FLAG: usize = 1;
 const TAG: usize = 1 << 1;
@@ -138,11 +138,11 @@ impl fmt::Debug for Edge {
 /// The place of an edge: in a node, or the root.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct AtomicEdge(AtomicPtr<()>);
+pub(crate) struct AtomicEdge(AtomicLink<()>);
 
 impl AtomicEdge {
     pub(crate) fn new(edge: Edge) -> Self {
-        Self(AtomicPtr::new(edge.0))
+        Self(AtomicLink::new(edge.0))
     }
 
     /// Reads the edge. Acquire: what is read through it was initialised before it was published (S2).
@@ -164,8 +164,10 @@ impl AtomicEdge {
     /// only caller that uses the value (the TAG loop) copies it into another edge.
     #[inline]
     pub(crate) fn replace(&self, current: Edge, new: Edge) -> Result<Edge, Edge> {
+        let success =
+            if mutant(Mutant::RelaxedLink) { Ordering::Relaxed } else { Ordering::AcqRel };
         self.0
-            .compare_exchange(current.0, new.0, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(current.0, new.0, success, Ordering::Acquire)
             .map(Edge)
             .map_err(Edge)
     }

@@ -38,17 +38,19 @@ impl<L> Ref<'_, L> {
     }
 }
 
-impl<L> Deref for Ref<'_, L> {
+impl<L: Leaf> Deref for Ref<'_, L> {
     type Target = L;
 
     fn deref(&self) -> &L {
         debug_assert!(core::mem::size_of_val(&self.guard) > 0);
         // SAFETY: `guard` has protected the leaf since it was known to be linked.
-        unsafe { self.leaf.as_ref() }
+        let leaf = unsafe { self.leaf.as_ref() };
+        leaf.touched();
+        leaf
     }
 }
 
-impl<L: fmt::Debug> fmt::Debug for Ref<'_, L> {
+impl<L: Leaf + fmt::Debug> fmt::Debug for Ref<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }

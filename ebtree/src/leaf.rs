@@ -45,7 +45,7 @@ pub unsafe trait Leaf: Sized + Send + Sync + 'static {
     /// 1. Nobody reads the leaf now or later. Called once.
     unsafe fn free(this: NonNull<Self>);
 
-    /// Called at the first dereference of a leaf that was found. For models, which have to see it.
+    /// Called when a leaf that was found is dereferenced. For models, which have to see it.
     #[doc(hidden)]
     fn touched(&self) {}
 }

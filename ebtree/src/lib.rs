@@ -49,4 +49,7 @@ pub use tree::{EbTree, Entry};
 pub use sync::Mutant;
 #[cfg(loom)]
 #[doc(hidden)]
-pub use {reclaim::end_thread, sync::with_mutant};
+pub use {
+    reclaim::{attach_to, end_thread},
+    sync::with_mutant,
+};

@@ -4,4 +4,4 @@ pub(crate) mod hazard;
 
 pub use hazard::Domain;
 #[cfg(loom)]
-pub use hazard::end_thread;
+pub use hazard::{attach_to, end_thread};

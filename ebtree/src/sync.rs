@@ -4,7 +4,8 @@
 #[cfg(not(loom))]
 mod real {
     pub(crate) use core::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, compiler_fence, fence,
+        AtomicBool, AtomicPtr, AtomicPtr as AtomicLink, AtomicU8, AtomicUsize, compiler_fence,
+        fence,
     };
     pub(crate) use std::sync::Arc;
     pub(crate) use std::thread_local;
@@ -37,7 +38,15 @@ mod real {
         #[inline]
         pub(crate) const fn touch(&self) {}
 
+        pub(crate) const fn own(&self) {}
+
         pub(crate) const fn end(&self) {}
+    }
+
+    /// Whether this is a loom model that has failed: never, here.
+    #[inline]
+    pub(crate) const fn has_failed() -> bool {
+        false
     }
 
     /// Whether a loom model asks for the code without one of its protections: never, here.
@@ -49,13 +58,56 @@ mod real {
 
 #[cfg(loom)]
 mod modelled {
+    use core::sync::atomic::Ordering;
+
     pub(crate) use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, fence};
     pub(crate) use loom::thread_local;
 
     /// Loom has no compiler fence. Only the fence form is modelled, so this is never reached.
-    pub(crate) fn compiler_fence(order: core::sync::atomic::Ordering) {
+    pub(crate) fn compiler_fence(order: Ordering) {
         fence(order);
+    }
+
+    /// A pointer that threads load and then replace.
+    ///
+    /// Loom picks the schedules worth trying by the last access to an object that an access depends on, and two
+    /// loads do not depend on each other. A thread that loads and then replaces hides by its own load the loads
+    /// of others before it, and loom never tries the replacement before those. So each load is
+    /// announced by a store that nobody reads, and stores do depend on each other.
+    #[derive(Debug)]
+    pub(crate) struct AtomicLink<T> {
+        pointer: AtomicPtr<T>,
+        loads: AtomicUsize,
+    }
+
+    impl<T> AtomicLink<T> {
+        #[track_caller]
+        pub(crate) fn new(pointer: *mut T) -> Self {
+            Self { pointer: AtomicPtr::new(pointer), loads: AtomicUsize::new(0) }
+        }
+
+        #[track_caller]
+        pub(crate) fn load(&self, order: Ordering) -> *mut T {
+            self.loads.store(0, Ordering::Relaxed);
+            self.pointer.load(order)
+        }
+
+        #[track_caller]
+        pub(crate) fn store(&self, pointer: *mut T, order: Ordering) {
+            self.pointer.store(pointer, order);
+        }
+
+        #[track_caller]
+        pub(crate) fn compare_exchange(
+            &self,
+            current: *mut T,
+            new: *mut T,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<*mut T, *mut T> {
+            self.pointer.compare_exchange(current, new, success, failure)
+        }
     }
 
     /// Called once per turn of every retry loop, so that loom lets somebody else go on.
@@ -63,32 +115,55 @@ mod modelled {
         loom::thread::yield_now();
     }
 
-    /// Part of every object that is reclaimed: loom then sees a read that is not ordered before the
-    /// object's end, which it reports as a causality violation.
+    /// Part of every object that is reclaimed, so that a model sees its end. A use that comes after the end in
+    /// this schedule fails; one that is not ordered before it is reported by loom as a causality violation. Once a
+    /// model has failed, what its threads still drop on the way out is of no interest.
     #[derive(Debug, Default)]
-    pub(crate) struct Tracked(loom::cell::UnsafeCell<()>);
+    pub(crate) struct Tracked {
+        cell: loom::cell::UnsafeCell<()>,
+        /// Not loom's: it is to say what was, and to add no order.
+        ended: core::sync::atomic::AtomicBool,
+    }
 
     // SAFETY: loom checks each access to the cell, which is what it is for.
     unsafe impl Sync for Tracked {}
 
     impl Tracked {
         pub(crate) fn new() -> Self {
-            Self(loom::cell::UnsafeCell::new(()))
+            Self::default()
         }
 
-        /// The first dereference of a shared object.
+        /// A dereference of a shared object.
         pub(crate) fn touch(&self) {
-            self.0.with(|_| ());
+            if has_failed() {
+                return;
+            }
+            assert!(!self.ended.load(Ordering::Relaxed), "used after its end");
+            self.cell.with(|_| ());
+        }
+
+        /// A use by the one who owns the object just now.
+        pub(crate) fn own(&self) {
+            if !has_failed() {
+                self.cell.with_mut(|_| ());
+            }
         }
 
         /// The object's end.
         pub(crate) fn end(&self) {
-            self.0.with_mut(|_| ());
+            let ended = self.ended.swap(true, Ordering::Relaxed);
+            assert!(!ended || has_failed(), "ended twice");
+            self.own();
         }
     }
 
     std::thread_local! {
         static MUTANT: core::cell::Cell<Option<super::Mutant>> = const { core::cell::Cell::new(None) };
+    }
+
+    /// Whether this model has failed and is on its way out: then nothing of it may be touched any more.
+    pub(crate) fn has_failed() -> bool {
+        std::thread::panicking()
     }
 
     /// Whether the model that runs on this thread asked for the code without this protection.
@@ -145,6 +220,20 @@ pub enum Mutant {
     NoLookAtClosed,
     /// Slots are cleared with a Relaxed store.
     RelaxedClear,
+    /// Objects are linked with a Relaxed CAS.
+    RelaxedLink,
+    /// An ordered search reads the edge to the subtree again instead of taking the subtree it met.
+    RereadSubtree,
+    /// Records are listed with a Relaxed CAS.
+    RelaxedListing,
+    /// Segments of slots are added with a Relaxed store.
+    RelaxedSegment,
+    /// Records are given back with a Relaxed store.
+    RelaxedHandOver,
+    /// No barrier between the unlinking of objects and the scan.
+    NoHeavyBarrier,
+    /// No barrier between the closing of a domain and the look at its records.
+    NoBarrierAtClose,
     /// A record is given back before its thread has done with it.
     FreeBeforeScan,
     /// An object that an indirect search protects is returned without a look at the leaf that names it.

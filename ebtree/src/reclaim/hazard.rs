@@ -50,5 +50,5 @@ mod slots;
 pub use domain::Domain;
 pub(crate) use guard::Guard;
 #[cfg(loom)]
-pub use local::end_thread;
+pub use local::{attach_to, end_thread};
 pub(crate) use operation::{Operation, Step};

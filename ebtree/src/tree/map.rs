@@ -66,6 +66,7 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
         }
     }
 
+    #[inline]
     fn touched(&self) {
         self.tracked.touch();
     }

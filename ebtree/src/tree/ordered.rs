@@ -14,7 +14,7 @@
 use crate::edge::AtomicEdge;
 use crate::leaf::Leaf;
 use crate::reclaim::hazard::Step;
-use crate::sync::relax;
+use crate::sync::{Mutant, mutant, relax};
 use crate::tree::descent::{Depth, Walk};
 
 /// How an attempt ended.
@@ -83,6 +83,9 @@ impl<L: Leaf> Walk<'_, L> {
     fn near_end(&mut self, level: usize, forward: bool) -> Outcome {
         if self.operation.step(level).value.is_leaf() {
             return Outcome::At(level);
+        }
+        if mutant(Mutant::RereadSubtree) && level > 0 {
+            return self.down(level, self.operation.step(level).edge, forward);
         }
         let edge: *const AtomicEdge = self.node(level).edge(!forward);
         self.down(level + 1, edge, forward)

@@ -7,7 +7,7 @@ use super::barrier::Barrier;
 use super::local::Local;
 use super::operation::Operation;
 use super::slots::Slots;
-use crate::sync::{Arc, AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
+use crate::sync::{Arc, AtomicBool, AtomicLink, AtomicU8, AtomicUsize, Mutant, Tracked, mutant};
 
 /// Nobody uses the record.
 pub(super) const FREE: u8 = 0;
@@ -31,6 +31,8 @@ pub(crate) struct Record {
     /// How many objects are retired and not yet freed. Written by the owner, read by [`Domain::unreclaimed`].
     pub(super) pending: AtomicUsize,
     local: core::cell::UnsafeCell<Local>,
+    /// Shows a model whether the local part has one user at a time.
+    tracked: Tracked,
 }
 
 impl Record {
@@ -42,11 +44,13 @@ impl Record {
             guards: Slots::new(),
             pending: AtomicUsize::new(0),
             local: core::cell::UnsafeCell::new(Local::new()),
+            tracked: Tracked::new(),
         }
     }
 
     /// Returns the owner's part.
     pub(super) fn local(&self) -> *mut Local {
+        self.tracked.own();
         self.local.get()
     }
 
@@ -54,6 +58,14 @@ impl Record {
     pub(super) fn acquire(&self) -> bool {
         // Acquire: S6. Relaxed on failure: nothing is read then.
         self.owner.compare_exchange(FREE, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Makes the record free for its next owner.
+    pub(super) fn hand_over(&self) {
+        let order =
+            if mutant(Mutant::RelaxedHandOver) { Ordering::Relaxed } else { Ordering::Release };
+        // Release: S6.
+        self.owner.store(FREE, order);
     }
 
     /// Takes the record from `state` for good, the domain being closed.
@@ -79,7 +91,7 @@ impl Record {
 /// What outlives every handle while a thread still remembers its record.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    records: AtomicPtr<Record>,
+    records: AtomicLink<Record>,
     pub(super) barrier: Barrier,
     /// No handle is left: nothing can be protected any more.
     pub(super) closed: AtomicBool,
@@ -133,7 +145,9 @@ impl Inner {
             // SAFETY: `new` is ours alone until the CAS below lists it.
             unsafe { (*new).next = head };
             // Release: S5. Lock-free: a failure is another thread's success.
-            match self.records.compare_exchange(head, new, Ordering::Release, Ordering::Relaxed) {
+            let order =
+                if mutant(Mutant::RelaxedListing) { Ordering::Relaxed } else { Ordering::Release };
+            match self.records.compare_exchange(head, new, order, Ordering::Relaxed) {
                 // SAFETY: made by `Box::into_raw`.
                 Ok(_) => return unsafe { NonNull::new_unchecked(new) },
                 Err(now) => head = now,
@@ -222,7 +236,7 @@ impl Domain {
 
     fn with(barrier: Barrier, batch: usize) -> Self {
         let inner = Inner {
-            records: AtomicPtr::new(core::ptr::null_mut()),
+            records: AtomicLink::new(core::ptr::null_mut()),
             barrier,
             closed: AtomicBool::new(false),
             kept: AtomicUsize::new(0),
@@ -235,7 +249,7 @@ impl Domain {
     #[cfg(not(loom))]
     #[must_use]
     pub fn global() -> Self {
-        static GLOBAL: AtomicPtr<Domain> = AtomicPtr::new(core::ptr::null_mut());
+        static GLOBAL: AtomicLink<Domain> = AtomicLink::new(core::ptr::null_mut());
         // Acquire: the domain was initialised before it was published below.
         let mut global = GLOBAL.load(Ordering::Acquire);
         if global.is_null() {

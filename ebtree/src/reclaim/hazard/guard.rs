@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use super::domain::Record;
 use super::local::is_still_ours;
+use crate::sync::has_failed;
 
 /// Protects one object. Stays on its thread.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
+        if has_failed() {
+            return;
+        }
         // SAFETY: 1 of `new`.
         let record = unsafe { self.record.as_ref() };
         record.guards.clear(self.slot);

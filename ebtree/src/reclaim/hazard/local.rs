@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use super::domain::{FREE, Inner, LEAVING, OWNED, Record};
 use super::operation::Step;
-use crate::sync::{Arc, Mutant, fence, mutant, thread_local};
+use crate::sync::{Arc, Mutant, fence, has_failed, mutant, thread_local};
 
 /// An object that was unlinked, and how to free it.
 #[derive(Debug)]
@@ -78,8 +78,7 @@ struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        if cfg!(loom) && std::thread::panicking() {
-            // A model failed and is over: nothing of it may be touched any more.
+        if has_failed() {
             core::mem::forget(core::mem::take(self.list.get_mut()));
             return;
         }
@@ -213,7 +212,7 @@ pub(super) fn release(inner: &Inner, record: &Record) {
         return;
     }
     if mutant(Mutant::FreeBeforeScan) {
-        record.owner.store(FREE, Ordering::Release);
+        record.hand_over();
     }
     {
         // What values do in their `drop` goes through this record too, instead of through one that would be
@@ -221,8 +220,7 @@ pub(super) fn release(inner: &Inner, record: &Record) {
         let _current = Current::set(inner, record);
         super::scan::scan(inner, record);
     }
-    // Release: S6.
-    record.owner.store(FREE, Ordering::Release);
+    record.hand_over();
     // S7: either `close` finds the record free, or it is seen here that the domain is closed.
     fence(Ordering::SeqCst);
     if !mutant(Mutant::NoLookAtClosed) && inner.closed.load(Ordering::Acquire) && record.close(FREE)
@@ -230,6 +228,20 @@ pub(super) fn release(inner: &Inner, record: &Record) {
         // SAFETY: CLOSING makes the record ours (H1); no handle is left, so nothing is protected.
         unsafe { super::scan::free_all(record) };
     }
+}
+
+/// Gives this thread the record at `index` of the list, which must be free. For models: threads that compete
+/// for records have more schedules than a model of something else can afford.
+#[cfg(loom)]
+pub fn attach_to(domain: &super::Domain, index: usize) {
+    let inner = domain.inner();
+    let mut records = Vec::new();
+    inner.each_record(|record| records.push(NonNull::from(record)));
+    let record = records[index];
+    // SAFETY: H2.
+    assert!(unsafe { record.as_ref() }.acquire(), "free, as the model has seen to");
+    ATTACHED.with(|attached| attached.list.borrow_mut().push((Arc::clone(inner), record)));
+    set_last(Last::Is(&raw const **inner, record));
 }
 
 /// Does what the end of this thread does. For models, in which a thread that is joined may not have

@@ -8,7 +8,7 @@ use super::domain::{Inner, Record};
 use super::guard::Guard;
 use super::local::{Local, Retired, attach, release};
 use crate::edge::{AtomicEdge, Edge};
-use crate::sync::Arc;
+use crate::sync::{Arc, has_failed};
 
 /// One level of a path: where an edge is, and what was read from it while its child was protected.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +158,9 @@ impl<'d> Operation<'d> {
 impl Drop for Operation<'_> {
     #[inline]
     fn drop(&mut self) {
+        if has_failed() {
+            return;
+        }
         let top = self.with_local(|local| core::mem::replace(&mut local.top, self.base));
         for slot in self.base..top {
             self.record().operations.clear(slot);

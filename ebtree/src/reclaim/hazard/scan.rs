@@ -101,8 +101,7 @@ struct Adopted<'r>(&'r Record);
 
 impl Drop for Adopted<'_> {
     fn drop(&mut self) {
-        // Release: S6.
-        self.0.owner.store(FREE, Ordering::Release);
+        self.0.hand_over();
     }
 }
 
@@ -125,7 +124,9 @@ pub(super) fn flush(inner: &Arc<Inner>) {
 pub(super) fn close(inner: &Inner) {
     inner.closed.store(true, Ordering::Release);
     // S7.
-    fence(Ordering::SeqCst);
+    if !mutant(Mutant::NoBarrierAtClose) {
+        fence(Ordering::SeqCst);
+    }
     inner.each_record(|record| {
         // OWNED: the last operation of its thread happened before its handle went, and that before this call.
         // LEAVING: its thread looks at `closed` when it has given the record back.

@@ -66,7 +66,12 @@ impl Slots {
             if next.is_null() {
                 next = Box::into_raw(Box::new(Segment::new()));
                 // Release: a scan that finds the segment finds its slots initialised.
-                segment.next.store(next, Ordering::Release);
+                let order = if mutant(Mutant::RelaxedSegment) {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::Release
+                };
+                segment.next.store(next, order);
             }
             // SAFETY: not null, made by `Box::into_raw` above or in an earlier call, and freed only in
             // `drop`, which has `self` to itself.
