@@ -530,10 +530,11 @@ fn a_dump_during_churn_misses_nothing_that_stays() {
         over.store(true, Ordering::Relaxed);
         for line in String::from_utf8(all).unwrap().lines().filter(|line| line.starts_with("0x")) {
             let number = line.split_once("key=").unwrap().1.split_once(' ').unwrap().0;
+            // The entries that come and go are used by who makes them.
             if let Some(seen) = seen.get_mut(number.parse::<usize>().unwrap()) {
                 *seen += 1;
+                assert!(line.contains(" use=0 "), "nothing is held between pieces: {line}");
             }
-            assert!(line.contains(" use=0 "), "nothing is held between pieces: {line}");
         }
         assert!(seen.iter().all(|times| *times == 1));
     });
