@@ -507,6 +507,8 @@ fn guards_may_be_dropped_by_the_end_of_their_thread() {
             assert!(tree.is_empty());
             domain.flush();
             assert_eq!((domain.unreclaimed(), census.alive()), (0, 0));
+            // SAFETY: from a box above; all threads have ended.
+            drop(unsafe { Box::from_raw(std::ptr::from_ref(tree).cast_mut()) });
         }
     });
 }
@@ -555,6 +557,8 @@ fn trees_are_used_while_a_thread_ends() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             domain.flush();
             assert_eq!((domain.unreclaimed(), census.alive()), (0, 1));
+            // SAFETY: from a box above; all threads have ended.
+            drop(unsafe { Box::from_raw(std::ptr::from_ref(tree).cast_mut()) });
         }
     });
 }
