@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/asan"
 export RUSTFLAGS="-Zsanitizer=address"
 target=$(rustc -vV | sed -n 's/^host: //p')
 
-cargo test --release -p ebtree --test stress --target "$target"
+# One test keeps objects for good, as it must: its barrier fails.
+cargo test --release -p ebtree --test stress --test linearize --test reclaim --target "$target" -- \
+    --skip nothing_is_freed_when_the_barrier_fails
 cargo test --release -p stktable --test table --target "$target"
-# Some of these leak on purpose, to let threads end after the test.
-ASAN_OPTIONS=detect_leaks=0 cargo test --release -p ebtree --test reclaim --target "$target"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The loom models and their mutants: every interleaving of a few threads, up to a number of preemptions.
-#   LOOM_MAX_PREEMPTIONS=3 .ci/loom.sh    a longer run
+#   LOOM_MAX_PREEMPTIONS=3 .ci/loom.sh      a longer run
+#   LOOM_THREE_PREEMPTIONS=2 .ci/loom.sh    the same for the tree's models of three threads
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +9,7 @@ cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export RUSTFLAGS="--cfg loom"
 export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
+export LOOM_THREE_PREEMPTIONS="${LOOM_THREE_PREEMPTIONS:-1}"
 export LOOM_MAX_BRANCHES="${LOOM_MAX_BRANCHES:-10000}"
 # A mutant is expected to panic; its backtraces say nothing and take long.
 export RUST_BACKTRACE=0
