@@ -27,8 +27,9 @@
 //! H2  A record, once listed, stays until the domain's last reference is gone.
 //! H3  Within one record a pointer is only copied from an operation slot to a guard slot, the guard slot
 //!     stored first; scans read operation slots first. So a scan cannot miss a copied pointer.
-//! H4  A scan runs when no operation of its thread is under way, and no other scan of its thread. What is
-//!     dropped by it may start operations and retire more.
+//! H4  A record is scanned when no operation of it is under way and no other scan of it. What is dropped by a scan
+//!     may start operations and retire more, which waits for the next one.
+//! H5  A guard slot is null, or named by one guard. Guards that outlive their thread only clear it.
 //!
 //! # Synchronization
 //! S1  slot store; light barrier, then the edge is read again  <->  unlink; heavy barrier, slots are read

@@ -188,6 +188,12 @@ impl Drop for Inner {
 /// A value that holds a handle of its own domain keeps the domain: when it was removed, it is freed by a scan
 /// or a [`flush`](Self::flush), not by the end of the other handles.
 ///
+/// # Values that panic when dropped
+///
+/// Values are dropped at the end of operations, of threads and of the domain. A panic in a value's `drop` comes out of
+/// the operation that ended, whose work is done; an entry it was to return is given up, the objects that it had
+/// not freed yet are left to the next scan. No value is dropped at the end of an operation while a panic goes by.
+///
 /// # Forked processes
 ///
 /// Do not use a domain in both processes after a `fork`.
