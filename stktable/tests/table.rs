@@ -483,3 +483,18 @@ fn what_a_sweep_put_aside_is_found_when_the_table_is_full() {
     drop(table.get_or_create(&key(4), later).unwrap());
     assert!(table.get(&key(3), later).is_some(), "the others are older");
 }
+
+/// A purge does not put off for another delay what is over.
+#[test]
+fn a_purge_takes_what_is_over_first() {
+    let table = table(2, 10_000);
+    for number in 0..2 {
+        drop(table.get_or_create(&key(number), START).unwrap());
+        table.get_or_create(&key(number), START + 5_000).unwrap().touch(START + 5_000);
+    }
+    let now = START + 16_000;
+    drop(table.get_or_create(&key(2), now).unwrap());
+    assert_eq!((table.metrics().expired, table.metrics().purged), (1, 0));
+    while table.expire(now, 10).more {}
+    assert_eq!(table.used(), 1, "the other is taken at its date, and not a delay later");
+}

@@ -44,7 +44,6 @@ impl StickTable {
                     ExpiryIndex::put_back_looked,
                 )
             {
-                self.statistics.purged.fetch_add(1, Ordering::Relaxed);
                 return true;
             }
             after = Some(key);
@@ -53,7 +52,8 @@ impl StickTable {
         self.used() < self.declaration.size || self.purge_sampled(now)
     }
 
-    /// Kills the oldest of the first entries of a chain, and puts the others back with `put_back`.
+    /// Kills one that is over, or else the oldest, of the first entries of a chain, and puts the others back with
+    /// `put_back`.
     fn purge_chain(
         &self,
         key: u64,
@@ -66,11 +66,16 @@ impl StickTable {
         let mut oldest: Option<(Tick, NonNull<Entry>)> = None;
         let mut freed = false;
         let mut looked = 0;
-        while looked < CHAIN_MAX && *left > 0 {
+        while looked < CHAIN_MAX && *left > 0 && !freed {
             let Some(entry) = chain.pop() else { break };
-            match self.settle(entry, |_| false) {
-                Fate::Gone | Fate::Killed => {
+            match self.settle(entry, |entry| self.is_over(entry, now)) {
+                Fate::Gone => {
                     *left -= 1;
+                    continue;
+                }
+                Fate::Killed => {
+                    self.statistics.expired.fetch_add(1, Ordering::Relaxed);
+                    freed = true;
                     continue;
                 }
                 Fate::Alive => {
@@ -96,8 +101,11 @@ impl StickTable {
             }
         }
         if let Some((expire, entry)) = oldest {
-            match self.settle(entry, |entry| self.date(entry, now) == expire) {
-                Fate::Killed => freed = true,
+            match self.settle(entry, |entry| !freed && self.date(entry, now) == expire) {
+                Fate::Killed => {
+                    self.statistics.purged.fetch_add(1, Ordering::Relaxed);
+                    freed = true;
+                }
                 Fate::Gone => {}
                 Fate::Alive => others.push(entry),
             }
