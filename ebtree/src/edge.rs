@@ -41,76 +41,97 @@ impl Edge {
     pub(crate) const NULL: Self = Self(core::ptr::null_mut());
 
     /// Returns the clean edge to a node that tells apart bit `pos`.
+    #[inline]
     pub(crate) fn to_node(node: NonNull<Node>, pos: u16) -> Self {
         Self::pack(node.cast(), (pos as usize) << POS_SHIFT)
     }
 
     /// Returns the clean edge to a leaf.
+    #[inline]
     pub(crate) fn to_leaf<L>(leaf: NonNull<L>) -> Self {
         const { assert!(align_of::<L>() >= 16, "the low bits of a leaf's address hold marks") };
         Self::pack(leaf.cast(), LEAF)
     }
 
+    #[inline]
     fn pack(child: NonNull<()>, bits: usize) -> Self {
         let child = child.as_ptr();
         assert!(child.addr() & !ADDRESS == 0, "a user address of 48 bits, a multiple of 16");
         Self(child.map_addr(|address| address | bits))
     }
 
+    #[inline]
     pub(crate) fn is_null(self) -> bool {
         self.0.is_null()
     }
 
+    #[inline]
     pub(crate) fn is_leaf(self) -> bool {
         self.0.addr() & LEAF != 0
     }
 
     /// Returns whether the child is a leaf that has been removed.
+    #[inline]
     pub(crate) fn is_flagged(self) -> bool {
         self.0.addr() & FLAG != 0
     }
 
     /// Returns whether either mark is set.
+    #[inline]
     pub(crate) fn is_frozen(self) -> bool {
         self.0.addr() & MARKS != 0
     }
 
+    #[inline]
     pub(crate) fn flagged(self) -> Self {
         Self(self.0.map_addr(|word| word | FLAG))
     }
 
+    #[inline]
     pub(crate) fn tagged(self) -> Self {
         Self(self.0.map_addr(|word| word | TAG))
     }
 
     /// Returns the edge without `TAG`. `FLAG` stays: a removed leaf that moves up is still removed.
+    #[inline]
     pub(crate) fn untagged(self) -> Self {
         Self(self.0.map_addr(|word| word & !TAG))
     }
 
+    #[inline]
     pub(crate) fn unmarked(self) -> Self {
         Self(self.0.map_addr(|word| word & !MARKS))
     }
 
     /// Returns the bit position of the child, 0 for a leaf.
     #[expect(clippy::cast_possible_truncation, reason = "16 bits are left after the shift")]
+    #[inline]
     pub(crate) fn pos(self) -> u16 {
         (self.0.addr() >> POS_SHIFT) as u16
     }
 
     /// Returns what a hazard slot holds while this edge's child is protected.
+    #[inline]
     pub(crate) fn address(self) -> *mut () {
         self.0.map_addr(|word| word & ADDRESS)
     }
 
     /// Returns the child, which must be a node.
+    #[inline]
     pub(crate) fn node(self) -> NonNull<Node> {
         debug_assert!(!self.is_leaf() && !self.is_null());
         // A node edge is only made by `to_node`, from a `NonNull`; an edge that lies gives null here.
         NonNull::new(self.address().cast()).expect("a node edge holds an address")
     }
 
+    /// Returns the child if it is a node and the edge is clean: what most steps meet, in one test.
+    #[inline]
+    pub(crate) fn clean_node(self) -> Option<NonNull<Node>> {
+        if self.0.addr() & (LEAF | MARKS) == 0 { NonNull::new(self.address().cast()) } else { None }
+    }
+
     /// Returns the child, which must be a leaf of this type.
+    #[inline]
     pub(crate) fn leaf<L>(self) -> NonNull<L> {
         debug_assert!(self.is_leaf());
         NonNull::new(self.address().cast()).expect("a leaf edge holds an address")
@@ -141,6 +162,7 @@ impl fmt::Debug for Edge {
 pub(crate) struct AtomicEdge(AtomicLink<()>);
 
 impl AtomicEdge {
+    #[inline]
     pub(crate) fn new(edge: Edge) -> Self {
         Self(AtomicLink::new(edge.0))
     }
@@ -153,6 +175,7 @@ impl AtomicEdge {
 
     /// Writes the edge of a node that nobody else can see yet. Relaxed: the CAS that publishes the node
     /// orders it.
+    #[inline]
     pub(crate) fn store_private(&self, edge: Edge) {
         self.0.store(edge.0, Ordering::Relaxed);
     }
@@ -182,7 +205,7 @@ mod tests {
 
     #[test]
     fn marks_do_not_touch_the_rest() {
-        let node = Box::new(Node::private());
+        let node = Box::new(Node::private([Edge::NULL; 2]));
         let node = NonNull::from(&*node);
         let edge = Edge::to_node(node, 0xffff);
         assert_eq!((edge.pos(), edge.node(), edge.is_frozen()), (0xffff, node, false));

@@ -17,11 +17,15 @@ pub(crate) struct Node {
 const _: () = assert!(size_of::<Node>() == 16);
 
 impl Node {
-    /// Returns a node that nobody else can see, with both edges null.
-    pub(crate) fn private() -> Self {
-        Self {
-            edges: [AtomicEdge::new(Edge::NULL), AtomicEdge::new(Edge::NULL)],
-            tracked: Tracked::new(),
+    /// Returns a node that nobody else can see.
+    pub(crate) fn private(edges: [Edge; 2]) -> Self {
+        Self { edges: edges.map(AtomicEdge::new), tracked: Tracked::new() }
+    }
+
+    /// Changes the edges of a node that nobody else can see yet.
+    pub(crate) fn set_private(&self, edges: [Edge; 2]) {
+        for (place, edge) in self.edges.iter().zip(edges) {
+            place.store_private(edge);
         }
     }
 

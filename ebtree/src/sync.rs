@@ -11,6 +11,7 @@ mod real {
     pub(crate) use std::thread_local;
 
     /// Called once per turn of every retry loop.
+    #[inline]
     pub(crate) fn relax() {
         #[cfg(test)]
         {

@@ -106,10 +106,10 @@ impl<'t, L: Leaf> Walk<'t, L> {
                 continue;
             }
             self.operation.set_step(level, Step { edge, value });
-            if value.is_leaf() {
-                return Some(level);
-            }
-            edge = self.node(level).edge(bit(value.pos()));
+            // Neither null nor frozen, so what is not a node is a leaf.
+            let Some(node) = value.clean_node() else { return Some(level) };
+            // SAFETY: slot `level` protects it, as just checked.
+            edge = unsafe { node.as_ref() }.edge(bit(value.pos()));
             level += 1;
         }
     }

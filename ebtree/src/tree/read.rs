@@ -25,17 +25,16 @@ impl<L: Leaf> Walk<'_, L> {
     /// Lock-free. After two frozen edges in a row it helps once, as a writer does, and starts again.
     pub(crate) fn find(&mut self, key: L::Key<'_>) -> Option<Found<L>> {
         'again: loop {
-            // The edge through which the current node was reached, and what it held: clean, or null at
-            // the start.
-            let mut anchor: Option<(*const AtomicEdge, Edge)> = None;
+            let slots = self.operation.three();
+            // The slots of the current child, of its grandparent and of its parent: in the order in which they
+            // are used again. They change roles; an address never moves.
+            let [mut slot, mut next, mut after] = slots;
+            // The edge through which the current node was reached, and what it held: null at the start.
+            let mut anchor: (*const AtomicEdge, Edge) = (core::ptr::null(), Edge::NULL);
             let mut edge: *const AtomicEdge = self.root;
-            let mut slot = 0;
             let mut value = self.root.load();
             loop {
-                if value.is_null() || value.is_flagged() {
-                    return None;
-                }
-                self.operation.publish(slot, value.address());
+                self.operation.publish_in(slot, value.address());
                 // SAFETY: the root edge, or an edge of the node that the slot before protects.
                 let now = unsafe { &*edge }.load();
                 if now != value && !mutant(Mutant::NoReadValidation) {
@@ -43,37 +42,49 @@ impl<L: Leaf> Walk<'_, L> {
                     relax();
                     continue;
                 }
-                // A tagged edge never changes again, so the second read says nothing of whether its node is
-                // still linked. The edge above does: unchanged and clean, the node was linked after the
-                // publication, and so was the child of its final edge.
-                if value.is_frozen() && !mutant(Mutant::NoAnchor) {
-                    let linked = anchor.is_some_and(|(above, was)| {
-                        // SAFETY: the root edge, or an edge of the node two steps up: three slots in turn
-                        // keep it protected.
-                        !was.is_frozen() && unsafe { &*above }.load() == was
-                    });
-                    if !linked {
-                        relax();
-                        self.descend(key);
-                        continue 'again;
+                // Clean, read again after the publication: the child is linked (I6).
+                let child = match value.clean_node() {
+                    Some(child) => child,
+                    None if value.is_null() || value.is_flagged() => return None,
+                    None => {
+                        if value.is_frozen() && !self.is_anchored(anchor) {
+                            relax();
+                            self.descend(key);
+                            continue 'again;
+                        }
+                        if value.is_leaf() {
+                            // SAFETY: protected by the slot: linked after its publication, by the checks above.
+                            let leaf: &L = unsafe { value.leaf::<L>().as_ref() };
+                            leaf.touched();
+                            let index = slots.iter().position(|one| core::ptr::eq(*one, slot))?;
+                            // The pointer as it was linked: made from the reference, it would not do for
+                            // freeing.
+                            let found = Found { leaf: value.leaf(), slot: index };
+                            return leaf.first_difference(key).is_none().then_some(found);
+                        }
+                        value.node()
                     }
-                }
-                if value.is_leaf() {
-                    // SAFETY: protected by `slot`: linked after its publication, by the checks above.
-                    let leaf: &L = unsafe { value.leaf::<L>().as_ref() };
-                    leaf.touched();
-                    // The pointer as it was linked: made from the reference, it would not do for freeing.
-                    let found = Found { leaf: value.leaf(), slot };
-                    return leaf.first_difference(key).is_none().then_some(found);
-                }
-                anchor = Some((edge, value));
-                // SAFETY: protected by `slot`, as above.
-                let node = unsafe { value.node().as_ref() };
+                };
+                // SAFETY: protected by the slot, as above.
+                let node = unsafe { child.as_ref() };
+                anchor = (edge, value);
                 edge = node.edge(L::bit(key, value.pos()));
-                slot = if slot == 2 { 0 } else { slot + 1 };
+                (slot, next, after) = (next, after, slot);
                 // SAFETY: an edge of the node that was just reached.
                 value = unsafe { &*edge }.load();
             }
         }
+    }
+    /// Whether the node whose tagged edge was read is still linked, going by the edge above it.
+    ///
+    /// A tagged edge never changes again, so a second read of it says nothing of that. The edge above does:
+    /// unchanged and clean, the node was linked after the publication of the child, and so was the child of its
+    /// final edge.
+    fn is_anchored(&self, (above, was): (*const AtomicEdge, Edge)) -> bool {
+        if mutant(Mutant::NoAnchor) {
+            return true;
+        }
+        // SAFETY: the root edge, or an edge of the node two steps up: three slots in turn keep it protected.
+        !above.is_null() && !was.is_frozen() && unsafe { &*above }.load() == was
     }
 }

@@ -13,8 +13,16 @@ use crate::tree::descent::{Depth, Walk};
 struct Spare(Option<NonNull<Node>>);
 
 impl Spare {
-    fn get(&mut self) -> NonNull<Node> {
-        *self.0.get_or_insert_with(|| NonNull::from(Box::leak(Box::new(Node::private()))))
+    /// Returns the node, with these edges.
+    fn with(&mut self, edges: [Edge; 2]) -> NonNull<Node> {
+        if let Some(node) = self.0 {
+            // SAFETY: from a box, and nobody else has it yet.
+            unsafe { node.as_ref() }.set_private(edges);
+            return node;
+        }
+        let node = NonNull::from(Box::leak(Box::new(Node::private(edges))));
+        self.0 = Some(node);
+        node
     }
 
     fn linked(&mut self) {
@@ -25,7 +33,7 @@ impl Spare {
 impl Drop for Spare {
     fn drop(&mut self) {
         if let Some(node) = self.0 {
-            // SAFETY: made by `get` from a box, never linked.
+            // SAFETY: made by `with` from a box, never linked.
             unsafe { Node::free(node) };
         }
     }
@@ -59,14 +67,10 @@ impl<'t, L: Leaf> Walk<'t, L> {
                 level -= 1;
             }
             let place = self.operation.step(level);
-            let node = spare.get();
-            let side = L::bit(key, position);
-            {
-                // SAFETY: from a box, and nobody else has it yet.
-                let node = unsafe { node.as_ref() };
-                node.edge(side).store_private(Edge::to_leaf(new));
-                node.edge(!side).store_private(place.value);
-            }
+            let leaf = Edge::to_leaf(new);
+            let edges =
+                if L::bit(key, position) { [place.value, leaf] } else { [leaf, place.value] };
+            let node = spare.with(edges);
             if self.edge(place).replace(place.value, Edge::to_node(node, position)).is_ok() {
                 spare.linked();
                 return Ok(());

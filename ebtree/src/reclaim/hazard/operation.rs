@@ -7,6 +7,7 @@ use super::barrier::Barrier;
 use super::domain::{Inner, Record};
 use super::guard::Guard;
 use super::local::{Local, Retired, attach, release};
+use super::slots::Slot;
 use crate::edge::{AtomicEdge, Edge};
 use crate::sync::{Arc, has_failed};
 
@@ -92,8 +93,28 @@ impl<'d> Operation<'d> {
     pub(crate) fn publish(&self, index: usize, address: *mut ()) {
         let slot = self.base + index;
         // Counted before it is published, so that a refused publication is cleared too.
-        self.with_local(|local| local.top = local.top.max(slot + 1));
+        self.with_local(|local| {
+            if slot >= local.top {
+                local.top = slot + 1;
+            }
+        });
         self.record().operations.publish(slot, address);
+        self.barrier.light();
+    }
+
+    /// Returns the first three slots of this operation, for a caller that publishes in them many times. They are
+    /// cleared with the others.
+    #[inline]
+    pub(crate) fn three(&self) -> [&Slot; 3] {
+        self.with_local(|local| local.top = local.top.max(self.base + 3));
+        let slots = &self.record().operations;
+        [slots.slot(self.base), slots.slot(self.base + 1), slots.slot(self.base + 2)]
+    }
+
+    /// Announces `address` in a slot; what is read after the call comes after the announcement (S1).
+    #[inline]
+    pub(crate) fn publish_in(&self, slot: &Slot, address: *mut ()) {
+        slot.publish(address);
         self.barrier.light();
     }
 
@@ -162,9 +183,7 @@ impl Drop for Operation<'_> {
             return;
         }
         let top = self.with_local(|local| core::mem::replace(&mut local.top, self.base));
-        for slot in self.base..top {
-            self.record().operations.clear(slot);
-        }
+        self.record().operations.clear_range(self.base..top);
         let scan = self.with_local(|local| {
             local.depth -= 1;
             let due = local.retired.len() >= local.threshold.max(self.inner.batch);

@@ -1,11 +1,38 @@
 //! The slots of one record: segments of slots that are added when a path gets deeper, never taken away.
 
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use crate::sync::{AtomicPtr, Mutant, mutant};
 
 /// Slots in a segment. Small in models, so that they grow there too.
 pub(crate) const SEGMENT: usize = if cfg!(loom) { 4 } else { 64 };
+
+/// One slot: null, or the address of an object that its thread reads or is about to read.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Slot(AtomicPtr<()>);
+
+impl Slot {
+    fn vacant() -> Self {
+        Self(AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    /// Announces an address. Release: our use of what this slot named before happens before its
+    /// reclaimer finds the slot changed (S4).
+    #[inline]
+    pub(super) fn publish(&self, address: *mut ()) {
+        self.0.store(address, Ordering::Release);
+    }
+
+    /// Clears the slot. Release: S4.
+    #[inline]
+    fn clear(&self) {
+        let order =
+            if mutant(Mutant::RelaxedClear) { Ordering::Relaxed } else { Ordering::Release };
+        self.0.store(core::ptr::null_mut(), order);
+    }
+}
 
 /// A growing row of slots. Written by the record's owner, read by every scan.
 #[derive(Debug)]
@@ -15,14 +42,14 @@ pub(crate) struct Slots {
 
 #[derive(Debug)]
 struct Segment {
-    slots: [AtomicPtr<()>; SEGMENT],
+    slots: [Slot; SEGMENT],
     next: AtomicPtr<Self>,
 }
 
 impl Segment {
     fn new() -> Self {
         Self {
-            slots: core::array::from_fn(|_| AtomicPtr::new(core::ptr::null_mut())),
+            slots: core::array::from_fn(|_| Slot::vacant()),
             next: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -33,32 +60,40 @@ impl Slots {
         Self { first: Segment::new() }
     }
 
-    /// Announces an address. Release: our use of what this slot named before happens before its
-    /// reclaimer finds the slot changed (S4).
+    /// Announces an address.
     #[inline]
     pub(crate) fn publish(&self, index: usize, address: *mut ()) {
-        self.slot(index).store(address, Ordering::Release);
+        self.slot(index).publish(address);
     }
 
-    /// Clears a slot. Release: S4.
+    /// Clears a slot.
     #[inline]
     pub(crate) fn clear(&self, index: usize) {
-        if mutant(Mutant::RelaxedClear) {
-            self.slot(index).store(core::ptr::null_mut(), Ordering::Relaxed);
-            return;
-        }
-        self.publish(index, core::ptr::null_mut());
+        self.slot(index).clear();
     }
 
+    /// Clears the slots of a range.
     #[inline]
-    fn slot(&self, index: usize) -> &AtomicPtr<()> {
+    pub(crate) fn clear_range(&self, range: Range<usize>) {
+        let near = range.start.min(SEGMENT)..range.end.min(SEGMENT);
+        for slot in &self.first.slots[near] {
+            slot.clear();
+        }
+        for index in range.start.max(SEGMENT)..range.end {
+            self.clear(index);
+        }
+    }
+
+    /// Returns a slot, which stays where it is.
+    #[inline]
+    pub(super) fn slot(&self, index: usize) -> &Slot {
         if index < SEGMENT { &self.first.slots[index] } else { self.deep(index) }
     }
 
     /// Returns a slot beyond the first segment, which is added if it is not there yet. Only the owner adds, so
     /// there is one writer of each `next`; a guard that outlives its thread finds its slot's segment there.
     #[cold]
-    fn deep(&self, index: usize) -> &AtomicPtr<()> {
+    fn deep(&self, index: usize) -> &Slot {
         let mut segment = &self.first;
         let mut index = index;
         while index >= SEGMENT {
@@ -85,7 +120,7 @@ impl Slots {
     #[cold]
     pub(crate) fn vacant(&self, count: usize) -> Vec<usize> {
         // Acquire: a guard that was dropped elsewhere has done with its slot.
-        let is_clear = |index: &usize| self.slot(*index).load(Ordering::Acquire).is_null();
+        let is_clear = |index: &usize| self.slot(*index).0.load(Ordering::Acquire).is_null();
         (0..count).filter(is_clear).collect()
     }
 
@@ -95,7 +130,7 @@ impl Slots {
         loop {
             for slot in &segment.slots {
                 // Acquire: S4.
-                let address = slot.load(Ordering::Acquire);
+                let address = slot.0.load(Ordering::Acquire);
                 if !address.is_null() {
                     found.push(address.addr());
                 }
