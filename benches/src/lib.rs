@@ -4,6 +4,7 @@
 //! slice in turn, the first one rotating, and what is reported is the upper quartile of each one's slices, and the
 //! ratio.
 
+pub mod instructions;
 pub mod interleave;
 pub mod random;
 pub mod table;

@@ -1,7 +1,10 @@
 //! `cargo run --release -p benches -- report`: compares ours with locked versions and prints a Markdown table.
 
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use benches::instructions::{self, Operation};
 use benches::interleave::{Plan, Reached};
 use benches::{table, tree};
 use clap::{Parser, Subcommand};
@@ -24,6 +27,15 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Counts instructions per operation with valgrind, and fails if one is above the recorded count.
+    Instructions {
+        /// Write the counts down instead of comparing them.
+        #[arg(long)]
+        record: bool,
+    },
+    /// What valgrind counts.
+    #[command(hide = true)]
+    Probe { operation: Operation, times: u64 },
 }
 
 fn row(what: &str, n: u64, plan: Plan, reached: &[Reached]) {
@@ -40,8 +52,7 @@ fn row(what: &str, n: u64, plan: Plan, reached: &[Reached]) {
     }
 }
 
-fn main() {
-    let Command::Report { quick } = Arguments::parse().command;
+fn report(quick: bool) {
     let (slices, slice) = if quick { (3, 10) } else { (7, 25) };
     println!("| workload | entries | threads | ours, Mops/s | against | Mops/s | ratio |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
@@ -54,4 +65,52 @@ fn main() {
             row("track", n, plan, &table::compare_track(n, plan));
         }
     }
+}
+
+fn count_instructions(write: bool) -> ExitCode {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
+    let record = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut written = String::new();
+    let mut worse = false;
+    println!("| operation | instructions | recorded |");
+    println!("| --- | --- | --- |");
+    for operation in Operation::ALL {
+        let count = match instructions::count(operation) {
+            Ok(count) => count,
+            Err(failure) => {
+                eprintln!("{failure}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let before = instructions::recorded(&record, operation);
+        let recorded = before.map_or_else(|| "none".to_owned(), |before| before.to_string());
+        println!("| {} | {count} | {recorded} |", operation.name());
+        written += &format!("{} {count}\n", operation.name());
+        worse |= before.is_none_or(|before| instructions::is_worse(count, before));
+    }
+    if write {
+        if let Err(error) = std::fs::write(&path, written) {
+            eprintln!("{}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
+        return ExitCode::SUCCESS;
+    }
+    if worse {
+        eprintln!(
+            "more than {} % above {}; if that is meant, run again with --record",
+            instructions::TOLERANCE,
+            path.display()
+        );
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Report { quick } => report(quick),
+        Command::Instructions { record } => return count_instructions(record),
+        Command::Probe { operation, times } => operation.probe(times),
+    }
+    ExitCode::SUCCESS
 }
