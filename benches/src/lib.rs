@@ -7,5 +7,7 @@
 pub mod instructions;
 pub mod interleave;
 pub mod random;
+#[cfg(feature = "rivals")]
+mod rivals;
 pub mod table;
 pub mod tree;

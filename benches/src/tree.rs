@@ -1,4 +1,5 @@
-//! The tree beside `BTreeMap` behind a mutex and behind a reader-writer lock.
+//! The tree beside `BTreeMap` behind a mutex, behind a reader-writer lock, and split over 64 of those; with the
+//! feature `rivals`, beside other concurrent maps too.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,11 +40,15 @@ impl Workload {
 }
 
 /// What every map can do.
-trait Map: Sync {
+pub(crate) trait Map: Sync {
     fn get(&self, key: u64) -> bool;
     fn insert(&self, key: u64);
     fn remove(&self, key: u64);
     fn pop_first_if(&self, due: u64) -> bool;
+    /// Whether the smallest key can be found without a walk over all of them.
+    fn is_ordered(&self) -> bool {
+        true
+    }
 }
 
 impl Map for EbTree<u64, u64> {
@@ -102,6 +107,43 @@ impl Map for RwLock<BTreeMap<u64, u64>> {
     }
 }
 
+/// `BTreeMap`s behind locks of their own, picked by the low bits of the key: no order but within each.
+struct Sharded(Vec<RwLock<BTreeMap<u64, u64>>>);
+
+const SHARDS: u64 = 64;
+
+impl Sharded {
+    fn new() -> Self {
+        Self((0..SHARDS).map(|_| RwLock::new(BTreeMap::new())).collect())
+    }
+
+    fn shard(&self, key: u64) -> &RwLock<BTreeMap<u64, u64>> {
+        &self.0[(key % SHARDS) as usize]
+    }
+}
+
+impl Map for Sharded {
+    fn get(&self, key: u64) -> bool {
+        Map::get(self.shard(key), key)
+    }
+
+    fn insert(&self, key: u64) {
+        Map::insert(self.shard(key), key);
+    }
+
+    fn remove(&self, key: u64) {
+        Map::remove(self.shard(key), key);
+    }
+
+    fn pop_first_if(&self, _: u64) -> bool {
+        unreachable!("not asked for: there is no common order")
+    }
+
+    fn is_ordered(&self) -> bool {
+        false
+    }
+}
+
 const BATCH: u64 = 64;
 
 /// A batch of operations; `clock` numbers fresh keys and ticks.
@@ -141,14 +183,17 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
 /// Runs one workload on maps of `n` keys.
 #[must_use]
 pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
-    let ours = EbTree::new_in(Domain::new());
-    let mutex = Mutex::new(BTreeMap::new());
-    let rwlock = RwLock::new(BTreeMap::new());
-    let maps: [(&str, &dyn Map, AtomicU64); 3] = [
-        ("ebtree", &ours, AtomicU64::new(0)),
-        ("Mutex<BTreeMap>", &mutex, AtomicU64::new(0)),
-        ("RwLock<BTreeMap>", &rwlock, AtomicU64::new(0)),
-    ];
+    let mut maps: Vec<(&str, Box<dyn Map>, AtomicU64)> = Vec::new();
+    let mut add = |name, map| maps.push((name, map, AtomicU64::new(0)));
+    add("ebtree", Box::new(EbTree::new_in(Domain::new())));
+    add("Mutex<BTreeMap>", Box::new(Mutex::new(BTreeMap::new())));
+    add("RwLock<BTreeMap>", Box::new(RwLock::new(BTreeMap::new())));
+    add("64 × RwLock<BTreeMap>", Box::new(Sharded::new()));
+    #[cfg(feature = "rivals")]
+    for (name, map) in crate::rivals::maps() {
+        add(name, map);
+    }
+    maps.retain(|(_, map, _)| workload != Workload::Expiry || map.is_ordered());
     for (_, map, _) in &maps {
         let key = |number| if workload == Workload::Expiry { number } else { mix(number) };
         (0..n).for_each(|number| map.insert(key(number)));
@@ -156,8 +201,39 @@ pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
     let contestants: Vec<_> = maps
         .iter()
         .map(|(name, map, clock)| {
-            Contestant::new(name, move |random| batch(*map, workload, n, clock, random))
+            Contestant::new(name, move |random| batch(&**map, workload, n, clock, random))
         })
         .collect();
     interleave(&contestants, plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A map that answers wrongly would be a fast one.
+    pub(crate) fn works(map: &dyn Map) {
+        for key in [5, 1, 9] {
+            map.insert(key);
+        }
+        assert!(map.get(5) && !map.get(2));
+        map.remove(5);
+        assert!(!map.get(5));
+        if map.is_ordered() {
+            assert!(!map.pop_first_if(0) && map.pop_first_if(8) && !map.pop_first_if(8));
+            assert!(!map.get(1) && map.get(9));
+        }
+    }
+
+    #[test]
+    fn contestants_answer() {
+        works(&EbTree::new());
+        works(&Mutex::new(BTreeMap::new()));
+        works(&RwLock::new(BTreeMap::new()));
+        works(&Sharded::new());
+        #[cfg(feature = "rivals")]
+        for (_, map) in crate::rivals::maps() {
+            works(&*map);
+        }
+    }
 }
