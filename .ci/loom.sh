@@ -16,3 +16,8 @@ export RUST_BACKTRACE=0
 
 cargo test --release -p ebtree --test loom
 cargo test --release -p stktable --test loom
+
+# The tree again, with positions in the nodes instead of in the edges.
+export RUSTFLAGS="--cfg loom --cfg ebtree_plain_edges"
+export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/plain"
+cargo test --release -p ebtree --test loom

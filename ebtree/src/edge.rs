@@ -7,18 +7,27 @@
 //! +---------------+-----------------------------+----+-----+-----+------+
 //! ```
 //!
+//! That is the packed layout. With `--cfg ebtree_plain_edges`, and where a pointer has no 16 bits to spare, `pos` stands
+//! in the child instead.
+//!
 //! This is the one file that knows what the bits mean. `pos` is the key bit that the *child* tells apart; a
 //! leaf has none. `FLAG`: the child is a leaf that has been removed. `TAG`: frozen because the *other*
 //! edge of the same node is flagged. An edge with neither mark is *clean*; with one it is *frozen*, which is
 //! final (I2 of [`tree`](crate::tree)).
 //!
-//! The address takes 48 bits and is a multiple of 16; [`Edge::to_node`] and [`Edge::to_leaf`] check it,
-//! once per allocation. Words are packed with `map_addr`, so provenance is kept.
+//! In the packed layout the address takes 48 bits and is a multiple of 16; [`Edge::to_node`] and [`Edge::to_leaf`]
+//! check it, once per allocation. Words are packed with `map_addr`, so provenance is kept.
+
+#[cfg_attr(any(not(target_pointer_width = "64"), ebtree_plain_edges), path = "edge/plain.rs")]
+#[cfg_attr(not(any(not(target_pointer_width = "64"), ebtree_plain_edges)), path = "edge/packed.rs")]
+mod layout;
 
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+use self::layout::ADDRESS;
+pub(crate) use self::layout::Position;
 use crate::node::Node;
 use crate::sync::{AtomicLink, Mutant, mutant};
 
@@ -26,12 +35,6 @@ const FLAG: usize = 1;
 const TAG: usize = 1 << 1;
 const LEAF: usize = 1 << 2;
 const MARKS: usize = FLAG | TAG;
-const POS_SHIFT: u32 = 48;
-const ADDRESS: usize = (1 << POS_SHIFT) - 16;
-
-#[cfg(not(target_pointer_width = "64"))]
-compile_error!("an edge packs a 16-bit position beside a 48-bit address: 64-bit targets only");
-
 /// What was read from an edge.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Edge(*mut ());
@@ -43,7 +46,7 @@ impl Edge {
     /// Returns the clean edge to a node that tells apart bit `pos`.
     #[inline]
     pub(crate) fn to_node(node: NonNull<Node>, pos: u16) -> Self {
-        Self::pack(node.cast(), (pos as usize) << POS_SHIFT)
+        Self::pack(node.cast(), layout::in_edge(pos))
     }
 
     /// Returns the clean edge to a leaf.
@@ -56,7 +59,7 @@ impl Edge {
     #[inline]
     fn pack(child: NonNull<()>, bits: usize) -> Self {
         let child = child.as_ptr();
-        assert!(child.addr() & !ADDRESS == 0, "a user address of 48 bits, a multiple of 16");
+        assert!(child.addr() & !ADDRESS == 0, "an address that fits the layout");
         Self(child.map_addr(|address| address | bits))
     }
 
@@ -103,11 +106,10 @@ impl Edge {
         Self(self.0.map_addr(|word| word & !MARKS))
     }
 
-    /// Returns the bit position of the child, 0 for a leaf.
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits are left after the shift")]
+    /// Returns the position of the child, a node that holds `position`.
     #[inline]
-    pub(crate) fn pos(self) -> u16 {
-        (self.0.addr() >> POS_SHIFT) as u16
+    pub(crate) fn pos(self, position: &Position) -> u16 {
+        position.read(self.0.addr())
     }
 
     /// Returns what a hazard slot holds while this edge's child is protected.
@@ -152,7 +154,7 @@ impl fmt::Debug for Edge {
         } else {
             ""
         };
-        write!(f, "{kind}@{:?} pos {}{mark}", self.address(), self.pos())
+        write!(f, "{kind}@{:?}{mark}", self.address())
     }
 }
 
@@ -205,10 +207,11 @@ mod tests {
 
     #[test]
     fn marks_do_not_touch_the_rest() {
-        let node = Box::new(Node::private([Edge::NULL; 2]));
-        let node = NonNull::from(&*node);
+        let node = Box::new(Node::private([Edge::NULL; 2], 0xffff));
+        let owner = node;
+        let node = NonNull::from(&*owner);
         let edge = Edge::to_node(node, 0xffff);
-        assert_eq!((edge.pos(), edge.node(), edge.is_frozen()), (0xffff, node, false));
+        assert_eq!((owner.pos(edge), edge.node(), edge.is_frozen()), (0xffff, node, false));
         assert_eq!(edge.tagged().untagged(), edge);
         assert!(edge.tagged().is_frozen() && !edge.tagged().is_flagged());
 

@@ -1,29 +1,44 @@
-//! The internal node: two edges and nothing else, 16 bytes.
+//! The internal node: two edges and, in the packed layout, nothing else: 16 bytes.
 
 use core::ptr::NonNull;
 
-use crate::edge::{AtomicEdge, Edge};
+use crate::edge::{AtomicEdge, Edge, Position};
 use crate::sync::Tracked;
 
-/// Tells keys apart by one bit, whose position stands in the edge that leads here.
+/// Tells keys apart by one bit, whose position stands in the edge that leads here or, in the plain layout, in the node.
 #[derive(Debug)]
-#[repr(C, align(16))]
+#[repr(C)]
+#[cfg_attr(any(not(target_pointer_width = "64"), ebtree_plain_edges), repr(align(8)))]
+#[cfg_attr(not(any(not(target_pointer_width = "64"), ebtree_plain_edges)), repr(align(16)))]
 pub(crate) struct Node {
     edges: [AtomicEdge; 2],
+    position: Position,
     tracked: Tracked,
 }
 
-#[cfg(not(loom))]
-const _: () = assert!(size_of::<Node>() == 16);
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Node>() == if cfg!(ebtree_plain_edges) { 24 } else { 16 });
 
 impl Node {
     /// Returns a node that nobody else can see.
-    pub(crate) fn private(edges: [Edge; 2]) -> Self {
-        Self { edges: edges.map(AtomicEdge::new), tracked: Tracked::new() }
+    pub(crate) fn private(edges: [Edge; 2], pos: u16) -> Self {
+        Self {
+            edges: edges.map(AtomicEdge::new),
+            position: Position::new(pos),
+            tracked: Tracked::new(),
+        }
     }
 
-    /// Changes the edges of a node that nobody else can see yet.
-    pub(crate) fn set_private(&self, edges: [Edge; 2]) {
+    /// Returns the position of the bit, given the edge that led here.
+    #[inline]
+    pub(crate) fn pos(&self, edge: Edge) -> u16 {
+        self.tracked.touch();
+        edge.pos(&self.position)
+    }
+
+    /// Changes a node that nobody else can see yet.
+    pub(crate) fn set_private(&self, edges: [Edge; 2], pos: u16) {
+        self.position.set_private(pos);
         for (place, edge) in self.edges.iter().zip(edges) {
             place.store_private(edge);
         }

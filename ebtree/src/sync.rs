@@ -3,6 +3,8 @@
 
 #[cfg(not(loom))]
 mod real {
+    #[cfg(any(not(target_pointer_width = "64"), ebtree_plain_edges))]
+    pub(crate) use core::sync::atomic::AtomicU16;
     pub(crate) use core::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicPtr as AtomicLink, AtomicU8, AtomicUsize, compiler_fence,
         fence,
@@ -62,6 +64,8 @@ mod modelled {
     use core::sync::atomic::Ordering;
 
     pub(crate) use loom::sync::Arc;
+    #[cfg(any(not(target_pointer_width = "64"), ebtree_plain_edges))]
+    pub(crate) use loom::sync::atomic::AtomicU16;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, fence};
     pub(crate) use loom::thread_local;
 

@@ -43,6 +43,12 @@ impl<'t, L: Leaf> Walk<'t, L> {
         unsafe { self.operation.step(level).value.node().as_ref() }
     }
 
+    /// Returns the position of the node at a level of the path.
+    #[inline]
+    pub(super) fn pos(&self, level: usize) -> u16 {
+        self.node(level).pos(self.operation.step(level).value)
+    }
+
     /// Returns the leaf at the end of the path.
     #[inline]
     pub(crate) fn leaf(&self, depth: Depth) -> &L {
@@ -109,7 +115,8 @@ impl<'t, L: Leaf> Walk<'t, L> {
             // Neither null nor frozen, so what is not a node is a leaf.
             let Some(node) = value.clean_node() else { return Some(level) };
             // SAFETY: slot `level` protects it, as just checked.
-            edge = unsafe { node.as_ref() }.edge(bit(value.pos()));
+            let node = unsafe { node.as_ref() };
+            edge = node.edge(bit(node.pos(value)));
             level += 1;
         }
     }

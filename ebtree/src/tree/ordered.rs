@@ -55,7 +55,7 @@ impl<L: Leaf> Walk<'_, L> {
                     // The deepest edge all of whose nodes above have a higher position: below its recorded
                     // child every key differs from `key` at `position`, in the same direction.
                     let mut level = depth;
-                    while level > 0 && self.operation.step(level - 1).value.pos() <= position {
+                    while level > 0 && self.pos(level - 1) <= position {
                         level -= 1;
                     }
                     if L::bit(key, position) == seek.forward {

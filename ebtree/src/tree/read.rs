@@ -68,7 +68,7 @@ impl<L: Leaf> Walk<'_, L> {
                 // SAFETY: protected by the slot, as above.
                 let node = unsafe { child.as_ref() };
                 anchor = (edge, value);
-                edge = node.edge(L::bit(key, value.pos()));
+                edge = node.edge(L::bit(key, node.pos(value)));
                 (slot, next, after) = (next, after, slot);
                 // SAFETY: an edge of the node that was just reached.
                 value = unsafe { &*edge }.load();

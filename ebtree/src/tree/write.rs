@@ -13,14 +13,14 @@ use crate::tree::descent::{Depth, Walk};
 struct Spare(Option<NonNull<Node>>);
 
 impl Spare {
-    /// Returns the node, with these edges.
-    fn with(&mut self, edges: [Edge; 2]) -> NonNull<Node> {
+    /// Returns the node, with these edges and this position.
+    fn with(&mut self, edges: [Edge; 2], pos: u16) -> NonNull<Node> {
         if let Some(node) = self.0 {
             // SAFETY: from a box, and nobody else has it yet.
-            unsafe { node.as_ref() }.set_private(edges);
+            unsafe { node.as_ref() }.set_private(edges, pos);
             return node;
         }
-        let node = NonNull::from(Box::leak(Box::new(Node::private(edges))));
+        let node = NonNull::from(Box::leak(Box::new(Node::private(edges, pos))));
         self.0 = Some(node);
         node
     }
@@ -63,14 +63,14 @@ impl<'t, L: Leaf> Walk<'t, L> {
             // The deepest edge all of whose nodes above have a higher position. All keys below it share
             // the bits above `position` with the leaf (I5), and so with `key`.
             let mut level = depth;
-            while level > 0 && self.operation.step(level - 1).value.pos() <= position {
+            while level > 0 && self.pos(level - 1) <= position {
                 level -= 1;
             }
             let place = self.operation.step(level);
             let leaf = Edge::to_leaf(new);
             let edges =
                 if L::bit(key, position) { [place.value, leaf] } else { [leaf, place.value] };
-            let node = spare.with(edges);
+            let node = spare.with(edges, position);
             if self.edge(place).replace(place.value, Edge::to_node(node, position)).is_ok() {
                 spare.linked();
                 return Ok(());
