@@ -27,9 +27,11 @@
 //! S3  Release, in the splice          ->  Acquire, in every load of an edge   (the frozen edges)
 
 pub(crate) mod descent;
+mod many;
 mod map;
 pub(crate) mod ordered;
 mod read;
 mod write;
 
+pub use many::DrainUntil;
 pub use map::{EbTree, Entry, Iter, Range};

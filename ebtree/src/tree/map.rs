@@ -370,7 +370,7 @@ impl<'t, K: Key, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
 }
 
 /// Whether `key` comes before `end` in the order of the tree.
-fn is_below<K: Key>(key: &K, end: &K) -> bool {
+pub(super) fn is_below<K: Key>(key: &K, end: &K) -> bool {
     key.first_difference(end).is_some_and(|position| end.bit(position))
 }
 

@@ -1,0 +1,91 @@
+//! Operations on many entries of a map, each made of linearizable operations on one.
+
+use super::map::{EbTree, Entry, is_below};
+use crate::key::Key;
+
+impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+    /// Counts the entries by a walk over all of them: `O(n)`.
+    ///
+    /// Exact while nobody inserts or removes; otherwise between the number of entries that were there all along and
+    /// that of all that were there at some time.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Removes the entries up to the largest key that is there when the call begins. What others insert meanwhile
+    /// may stay. `O(n)` removals, each as [`pop_first`](Self::pop_first).
+    pub fn clear(&self) {
+        if let Some(last) = self.last() {
+            self.drain_until(last.key()).for_each(drop);
+        }
+    }
+
+    /// Keeps the entries of which `keep` says so, and removes the others, in ascending order.
+    ///
+    /// An entry whose value is replaced meanwhile is judged by one value or by the other; it is removed only if `keep`
+    /// refused the value that it had then. `keep` may run more than once for a key, and may use this and
+    /// other trees. If it panics, the entries judged so far are done, and the rest stays.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        for entry in self {
+            let key = entry.key();
+            self.remove_if(key, |value| !keep(key, value));
+        }
+    }
+
+    /// Takes the entries whose keys are at most `end`, smallest first, as the iterator is driven: what timers
+    /// that are due need. Those inserted meanwhile are taken too.
+    ///
+    /// Of several threads that drain at once each entry goes to exactly one. What is not asked for stays in the map.
+    pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V> {
+        DrainUntil { tree: self, end: end.clone() }
+    }
+}
+
+/// Takes entries from the front of a map; see [`EbTree::drain_until`].
+#[derive(Debug)]
+pub struct DrainUntil<'t, K: Key, V: Send + Sync + 'static> {
+    tree: &'t EbTree<K, V>,
+    end: K,
+}
+
+impl<'t, K: Key, V: Send + Sync + 'static> Iterator for DrainUntil<'t, K, V> {
+    type Item = Entry<'t, K, V>;
+
+    /// Takes the next entry. After `None`, entries that were inserted since may come.
+    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+        self.tree.pop_first_if(|key, _| !is_below(&self.end, key))
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> Extend<(K, V)> for &EbTree<K, V> {
+    /// Inserts each pair, as [`insert`](EbTree::insert) does: a shared map can be extended too.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        for (key, value) in pairs {
+            self.insert(key, value);
+        }
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> Extend<(K, V)> for EbTree<K, V> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        (&*self).extend(pairs);
+    }
+}
+
+#[cfg(not(loom))]
+impl<K: Key, V: Send + Sync + 'static> FromIterator<(K, V)> for EbTree<K, V> {
+    /// Collects into a map in the [global](crate::Domain::global) domain. Of pairs with one key the last stays.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let tree = Self::new();
+        (&tree).extend(pairs);
+        tree
+    }
+}
+
+#[cfg(not(loom))]
+impl<K: Key, V: Send + Sync + 'static, const N: usize> From<[(K, V); N]> for EbTree<K, V> {
+    fn from(pairs: [(K, V); N]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
