@@ -6,7 +6,10 @@ cd "$(dirname "$0")/.."
 if ! command -v valgrind >/dev/null; then
     sudo=
     [ "$(id -u)" = 0 ] || sudo=sudo
-    $sudo apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends valgrind >/dev/null
+    if ! { $sudo apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends valgrind >/dev/null; }; then
+        echo 'NOT CHECKED: instructions per operation (valgrind is not here and cannot be installed)'
+        exit 0
+    fi
 fi
 cargo run --release -p benches -- instructions
