@@ -35,6 +35,7 @@ const FLAG: usize = 1;
 const TAG: usize = 1 << 1;
 const LEAF: usize = 1 << 2;
 const MARKS: usize = FLAG | TAG;
+
 /// What was read from an edge.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Edge(*mut ());
@@ -207,8 +208,7 @@ mod tests {
 
     #[test]
     fn marks_do_not_touch_the_rest() {
-        let node = Box::new(Node::private([Edge::NULL; 2], 0xffff));
-        let owner = node;
+        let owner = Box::new(Node::private([Edge::NULL; 2], 0xffff));
         let node = NonNull::from(&*owner);
         let edge = Edge::to_node(node, 0xffff);
         assert_eq!((owner.pos(edge), edge.node(), edge.is_frozen()), (0xffff, node, false));

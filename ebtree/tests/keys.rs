@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Bound;
 use std::panic::RefUnwindSafe;
 
 use bolero::{TypeGenerator, check};
@@ -60,6 +61,8 @@ fn compare<K: Key + Ord + Debug>(steps: &[(Operation, K)]) {
                     entry.map(|entry| (entry.key().clone(), *entry.value()))
                 };
                 assert_eq!(pair(ours.ge(key)), own(oracle.range(key..).next()));
+                let above = (Bound::Excluded(key), Bound::Unbounded);
+                assert_eq!(pair(ours.gt(key)), own(oracle.range(above).next()));
                 assert_eq!(pair(ours.lt(key)), own(oracle.range(..key).next_back()));
                 assert_eq!(pair(ours.le(key)), own(oracle.range(..=key).next_back()));
                 assert_eq!(pair(ours.first()), own(oracle.first_key_value()));

@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use ebtree::{Domain, EbTree};
@@ -39,6 +40,40 @@ fn retained_by_key_and_value() {
     let tree: EbTree<u64, u64> = (0..100).map(|key| (key, key % 10)).collect();
     tree.retain(|key, value| key % 2 == 0 && *value < 5);
     assert!(keys(&tree).iter().copied().eq((0..100).filter(|key| key % 2 == 0 && key % 10 < 5)));
+}
+
+#[test]
+fn a_value_that_came_meanwhile_is_judged_anew() {
+    let tree: EbTree<u64, u64> = (0..10).map(|key| (key, 0)).collect();
+    tree.retain(|key, value| {
+        if *value == 0 {
+            // What another thread could do between the judgement and the removal.
+            tree.insert(*key, 1);
+        }
+        *value == 1
+    });
+    assert_eq!(keys(&tree).len(), 10, "nobody refused the values that are there");
+}
+
+#[test]
+fn clearing_ends_though_what_it_drops_comes_back() {
+    static CAME_BACK: AtomicU64 = AtomicU64::new(0);
+    struct Again(&'static EbTree<u64, Self>, u64);
+    impl Drop for Again {
+        fn drop(&mut self) {
+            // Not for ever, so that a call that takes them all fails instead of running on.
+            if CAME_BACK.fetch_add(1, Ordering::Relaxed) < 1_000 {
+                self.0.insert(self.1, Self(self.0, self.1));
+            }
+        }
+    }
+    let tree: &'static _ = Box::leak(Box::new(EbTree::new_in(Domain::with_batch(1))));
+    for key in 0..20 {
+        tree.insert(key, Again(tree, key));
+    }
+    tree.clear();
+    let came_back = CAME_BACK.load(Ordering::Relaxed);
+    assert!(came_back <= 20, "{came_back} came back: each key goes once a call");
 }
 
 #[test]

@@ -13,11 +13,15 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         self.iter().count()
     }
 
-    /// Removes the entries up to the largest key that is there when the call begins. What others insert meanwhile
-    /// may stay. `O(n)` removals, each as [`pop_first`](Self::pop_first).
+    /// Removes the entries up to the largest key that is there when the call begins.
+    ///
+    /// A walk that removes each key it meets, at most once: it ends, however fast others insert. What they insert
+    /// meanwhile may stay, also below the largest key.
     pub fn clear(&self) {
         if let Some(last) = self.last() {
-            self.drain_until(last.key()).for_each(drop);
+            for entry in self.range(..=last.key().clone()) {
+                self.remove(entry.key());
+            }
         }
     }
 
@@ -34,7 +38,8 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     }
 
     /// Takes the entries whose keys are at most `end`, smallest first, as the iterator is driven: what timers
-    /// that are due need. Those inserted meanwhile are taken too.
+    /// that are due need. Those inserted meanwhile are taken too, so it does not end as long as others insert at or below
+    /// `end` as fast as it takes: bound it by [`take`](Iterator::take) where timers are armed again as due.
     ///
     /// Of several threads that drain at once each entry goes to exactly one. What is not asked for stays in the map.
     pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V> {
@@ -44,6 +49,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 
 /// Takes entries from the front of a map; see [`EbTree::drain_until`].
 #[derive(Debug)]
+#[must_use = "entries are taken as the iterator is driven"]
 pub struct DrainUntil<'t, K: Key, V: Send + Sync + 'static> {
     tree: &'t EbTree<K, V>,
     end: K,

@@ -47,7 +47,9 @@ impl<L: Leaf> Walk<'_, L> {
                     Some(child) => child,
                     None if value.is_null() || value.is_flagged() => return None,
                     None => {
-                        if value.is_frozen() && !self.is_anchored(anchor) {
+                        // SAFETY: null, the root edge, or an edge of the node two steps up: three slots in
+                        // turn keep it protected.
+                        if value.is_frozen() && !unsafe { self.is_anchored(anchor) } {
                             relax();
                             self.descend(key);
                             continue 'again;
@@ -56,7 +58,8 @@ impl<L: Leaf> Walk<'_, L> {
                             // SAFETY: protected by the slot: linked after its publication, by the checks above.
                             let leaf: &L = unsafe { value.leaf::<L>().as_ref() };
                             leaf.touched();
-                            let index = slots.iter().position(|one| core::ptr::eq(*one, slot))?;
+                            let index = slots.iter().position(|one| core::ptr::eq(*one, slot));
+                            let index = index.expect("the three slots only change roles");
                             // The pointer as it was linked: made from the reference, it would not do for
                             // freeing.
                             let found = Found { leaf: value.leaf(), slot: index };
@@ -80,11 +83,14 @@ impl<L: Leaf> Walk<'_, L> {
     /// A tagged edge never changes again, so a second read of it says nothing of that. The edge above does:
     /// unchanged and clean, the node was linked after the publication of the child, and so was the child of its
     /// final edge.
-    fn is_anchored(&self, (above, was): (*const AtomicEdge, Edge)) -> bool {
+    ///
+    /// # Safety
+    /// 1. The pointer is null, or to an edge that is not freed during the call.
+    unsafe fn is_anchored(&self, (above, was): (*const AtomicEdge, Edge)) -> bool {
         if mutant(Mutant::NoAnchor) {
             return true;
         }
-        // SAFETY: the root edge, or an edge of the node two steps up: three slots in turn keep it protected.
+        // SAFETY: not null, and 1 of the contract.
         !above.is_null() && !was.is_frozen() && unsafe { &*above }.load() == was
     }
 }
