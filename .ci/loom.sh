@@ -14,10 +14,10 @@ export LOOM_MAX_BRANCHES="${LOOM_MAX_BRANCHES:-10000}"
 # A mutant is expected to panic; its backtraces say nothing and take long.
 export RUST_BACKTRACE=0
 
-cargo test --release -p ebtree --test loom
+cargo test --release -p ebtree --test loom --lib
 cargo test --release -p stktable --test loom
 
 # The tree again, with positions in the nodes instead of in the edges.
 export RUSTFLAGS="--cfg loom --cfg ebtree_plain_edges"
 export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/plain"
-cargo test --release -p ebtree --test loom
+cargo test --release -p ebtree --test loom --lib

@@ -208,12 +208,15 @@ mod tests {
 
     #[test]
     fn marks_do_not_touch_the_rest() {
-        let owner = Box::new(Node::private([Edge::NULL; 2], 0xffff));
-        let node = NonNull::from(&*owner);
+        let node = Node::boxed([Edge::NULL; 2], 0xffff);
+        // SAFETY: ours until the end of the test.
+        let owner = unsafe { node.as_ref() };
         let edge = Edge::to_node(node, 0xffff);
         assert_eq!((owner.pos(edge), edge.node(), edge.is_frozen()), (0xffff, node, false));
         assert_eq!(edge.tagged().untagged(), edge);
         assert!(edge.tagged().is_frozen() && !edge.tagged().is_flagged());
+        // SAFETY: never linked, and read no more.
+        unsafe { Node::free(node) };
 
         let leaf = Leaf;
         let edge = Edge::to_leaf(NonNull::from(&leaf));

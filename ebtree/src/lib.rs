@@ -38,6 +38,7 @@ pub mod tree;
 mod edge;
 mod leaf;
 mod node;
+mod pool;
 mod reclaim;
 mod sync;
 

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge, Position};
+use crate::pool;
 use crate::sync::Tracked;
 
 /// Tells keys apart by one bit, whose position stands in the edge that leads here or, in the plain layout, in the node.
@@ -20,15 +21,6 @@ pub(crate) struct Node {
 const _: () = assert!(size_of::<Node>() == if cfg!(ebtree_plain_edges) { 24 } else { 16 });
 
 impl Node {
-    /// Returns a node that nobody else can see.
-    pub(crate) fn private(edges: [Edge; 2], pos: u16) -> Self {
-        Self {
-            edges: edges.map(AtomicEdge::new),
-            position: Position::new(pos),
-            tracked: Tracked::new(),
-        }
-    }
-
     /// Returns the position of the bit, given the edge that led here.
     #[inline]
     pub(crate) fn pos(&self, edge: Edge) -> u16 {
@@ -51,18 +43,29 @@ impl Node {
         &self.edges[usize::from(side)]
     }
 
+    /// Puts a node that nobody else can see into memory of its own.
+    #[inline]
+    pub(crate) fn boxed(edges: [Edge; 2], pos: u16) -> NonNull<Self> {
+        pool::boxed(Self {
+            edges: edges.map(AtomicEdge::new),
+            position: Position::new(pos),
+            tracked: Tracked::new(),
+        })
+    }
+
     /// Gives the memory back.
     ///
     /// # Safety
-    /// 1. `this` came from `Box::into_raw`, and nobody reads it now or later.
+    /// 1. `this` came from `boxed`, and nobody reads it now or later.
     /// 2. Called once.
     pub(crate) unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: 1 and 2 of the contract: the box is ours alone, once.
-        let node = unsafe { Box::from_raw(this.as_ptr()) };
-        node.tracked.end();
         if cfg!(loom) {
-            // Loom does not see freed memory; kept, a wrong read meets the end marked above.
-            Box::leak(node);
+            // Loom does not see freed memory; kept, a wrong read meets the end marked here.
+            // SAFETY: 1 and 2 of the contract.
+            unsafe { this.as_ref() }.tracked.end();
+            return;
         }
+        // SAFETY: 1 and 2 of the contract.
+        unsafe { pool::unbox(this) };
     }
 }

@@ -9,6 +9,8 @@ mod real {
         AtomicBool, AtomicPtr, AtomicPtr as AtomicLink, AtomicU8, AtomicUsize, compiler_fence,
         fence,
     };
+    #[cfg(all(not(any(miri, ebtree_no_pool)), target_has_atomic = "64"))]
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
     pub(crate) use std::sync::Arc;
     pub(crate) use std::thread_local;
 
@@ -67,6 +69,8 @@ mod modelled {
     #[cfg(any(not(target_pointer_width = "64"), ebtree_plain_edges))]
     pub(crate) use loom::sync::atomic::AtomicU16;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, fence};
+    #[cfg(test)]
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
     pub(crate) use loom::thread_local;
 
     /// Loom has no compiler fence. Only the fence form is modelled, so this is never reached.
@@ -243,4 +247,10 @@ pub enum Mutant {
     FreeBeforeScan,
     /// An object that an indirect search protects is returned without a look at the leaf that names it.
     NoTargetValidation,
+    /// The top of a shelf does not count its changes.
+    ShelfUncounted,
+    /// Cells are given to a page with a Relaxed CAS.
+    RelaxedGiving,
+    /// A page that is given back blank is not put on the shelf, though it was taken off meanwhile.
+    BlankUnlisted,
 }

@@ -181,7 +181,7 @@ impl<'t, L: Leaf> Walk<'t, L> {
         // SAFETY:
         // 1. The CAS took away the one edge to the node (I1), and both its edges are final (I2).
         // 2. The CAS has one winner.
-        // 3. A node's memory is a box, freed from any thread.
+        // 3. A node's memory may be given back on any thread.
         unsafe { self.operation.retire(node.cast(), free_node) };
         self.unlinked(removed);
         Some(removed)
@@ -217,6 +217,6 @@ impl<'t, L: Leaf> Walk<'t, L> {
 }
 
 unsafe fn free_node(object: NonNull<()>) {
-    // SAFETY: called by the domain when nobody protects the node, once; nodes are boxes.
+    // SAFETY: called by the domain when nobody protects the node, once; nodes are made by `Node::boxed`.
     unsafe { Node::free(object.cast()) };
 }

@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 
 use crate::intrusive::{Forest, Leaf, Ref, Retire};
 use crate::key::Key;
+use crate::pool;
 use crate::reclaim::Domain;
 use crate::sync::Tracked;
 
@@ -19,14 +20,14 @@ struct MapLeaf<K, V> {
 
 impl<K, V> MapLeaf<K, V> {
     fn boxed(key: K, value: V) -> NonNull<Self> {
-        NonNull::from(Box::leak(Box::new(Self { key, value, tracked: Tracked::new() })))
+        pool::boxed(Self { key, value, tracked: Tracked::new() })
     }
 
     /// # Safety
     /// 1. `leaf` came from `boxed` and was never linked.
     unsafe fn unbox(leaf: NonNull<Self>) -> (K, V) {
         // SAFETY: 1 of the contract.
-        let leaf = unsafe { Box::from_raw(leaf.as_ptr()) };
+        let leaf = unsafe { pool::unbox(leaf) };
         (leaf.key, leaf.value)
     }
 }
@@ -57,13 +58,14 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
     }
 
     unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: from `boxed`; by the contract nobody reads it, and it is freed once.
-        let leaf = unsafe { Box::from_raw(this.as_ptr()) };
-        leaf.tracked.end();
         if cfg!(loom) {
-            // Loom does not see freed memory; kept, a wrong read meets the end marked above.
-            Box::leak(leaf);
+            // Loom does not see freed memory; kept, a wrong read meets the end marked here.
+            // SAFETY: from `boxed`; by the contract nobody else reads it.
+            unsafe { this.as_ref() }.tracked.end();
+            return;
         }
+        // SAFETY: from `boxed`; by the contract nobody reads it, and it is freed once.
+        drop(unsafe { pool::unbox(this) });
     }
 
     #[inline]

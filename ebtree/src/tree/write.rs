@@ -16,11 +16,11 @@ impl Spare {
     /// Returns the node, with these edges and this position.
     fn with(&mut self, edges: [Edge; 2], pos: u16) -> NonNull<Node> {
         if let Some(node) = self.0 {
-            // SAFETY: from a box, and nobody else has it yet.
+            // SAFETY: from `boxed`, and nobody else has it yet.
             unsafe { node.as_ref() }.set_private(edges, pos);
             return node;
         }
-        let node = NonNull::from(Box::leak(Box::new(Node::private(edges, pos))));
+        let node = Node::boxed(edges, pos);
         self.0 = Some(node);
         node
     }
@@ -33,7 +33,7 @@ impl Spare {
 impl Drop for Spare {
     fn drop(&mut self) {
         if let Some(node) = self.0 {
-            // SAFETY: made by `with` from a box, never linked.
+            // SAFETY: made by `with`, never linked.
             unsafe { Node::free(node) };
         }
     }

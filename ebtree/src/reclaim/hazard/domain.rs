@@ -283,12 +283,14 @@ impl Domain {
         }
     }
 
-    /// Frees what this thread and threads that have ended retired, as far as nobody protects it.
+    /// Frees what this thread and threads that have ended retired, as far as nobody protects it, and gives the memory
+    /// that this thread keeps for new entries back where others find it; pages that are empty go to the system.
     ///
     /// Lock-free. Inside an operation (a visitor, a value's `drop`) it does nothing: the end of the
     /// outermost operation looks again.
     pub fn flush(&self) {
         super::scan::flush(self.inner());
+        crate::pool::empty();
     }
 
     /// Returns how many objects are unlinked and not yet freed: a sum over threads, exact when they

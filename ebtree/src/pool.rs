@@ -1,0 +1,103 @@
+//! The memory of nodes and leaves: cells of a few sizes, without the headers and roundings of an allocator for everything.
+//!
+//! ```text
+//!  region, 2 MiB                       page: cells of one size          a thread's cache, for each size
+//!  ┌────────┬──────┬──────┬─────       ┌────┬────┬────┬────┬────        loaded ─► cell ─► cell ─► …
+//!  │ a word │ page │ page │            │cell│free│cell│free│            previous ─► …
+//!  │ a page │      │      │            └────┴────┴────┴────┴────        bump ─► cells never used
+//!  └────────┴──────┴──────┴─────
+//! ```
+//!
+//! An entry of `u64` to `u64` is a node of 16 bytes and a leaf of 16: 32 bytes, where a general allocator takes
+//! 64. Threads take cells from their cache and give them back there. A cache that runs over gives cells back to the
+//! pages they came from, and one that is empty takes all free cells of some page at once. A page whose cells are all free
+//! is returned to the system. Nothing here waits: the words of pages and the [shelves](shelf) of pages with free
+//! cells change by CAS.
+//!
+//! Objects of more than 128 bytes, or aligned to more than 16, are the global allocator's; so is everything under `cfg(ebtree_no_pool)`,
+//! which is for tools that watch allocations (AddressSanitizer), under Miri, in models, and where there are no
+//! 64-bit atomics.
+//!
+//! # Invariants
+//! P1  A cell is in use, or in one thread's cache, or in the chain of its page's word.
+//! P2  The count in a page's word is the length of its chain, or the page is blank and the count is its capacity.
+//! P3  A page is on its shelf at most once: whoever sets LISTED puts it there, and whoever takes it off clears LISTED
+//!     by the swap that takes the chain.
+//! P4  A page keeps its size for good, and the first page of a region, with the words of the others, is never returned.
+
+#[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
+mod cache;
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(any(all(test, loom), all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64")))]
+mod page;
+#[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
+mod region;
+#[cfg(any(all(test, loom), all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64")))]
+mod shelf;
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use std::alloc::handle_alloc_error;
+
+#[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
+pub(crate) use cache::empty;
+#[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
+use cache::{allocate, give_back};
+
+/// Puts a value into a cell, which is then the caller's.
+#[inline]
+pub(crate) fn boxed<T>(value: T) -> NonNull<T> {
+    let layout = layout::<T>();
+    let Some(cell) = allocate(layout) else { handle_alloc_error(layout) };
+    let cell = cell.cast::<T>();
+    // SAFETY: of this layout, and ours alone.
+    unsafe { cell.write(value) };
+    cell
+}
+
+/// Takes the value out, and gives the cell back.
+///
+/// # Safety
+/// 1. `cell` came from [`boxed`], and nobody reads it now or later. Called once.
+#[inline]
+pub(crate) unsafe fn unbox<T>(cell: NonNull<T>) -> T {
+    // SAFETY: 1 of the contract: initialised, and read no more after this.
+    let value = unsafe { cell.read() };
+    // SAFETY: 1 of the contract: from `allocate` with this layout, once.
+    unsafe { give_back(cell.cast(), layout::<T>()) };
+    value
+}
+
+/// What is asked for: never nothing, so that addresses tell objects apart.
+const fn layout<T>() -> Layout {
+    let layout = Layout::new::<T>();
+    if layout.size() > 0 {
+        return layout;
+    }
+    match Layout::from_size_align(layout.align(), layout.align()) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!(),
+    }
+}
+
+/// The same without a pool.
+#[cfg(any(loom, miri, ebtree_no_pool, not(target_has_atomic = "64")))]
+#[inline]
+fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+    // SAFETY: not of size zero (`layout`).
+    NonNull::new(unsafe { std::alloc::alloc(layout) })
+}
+
+/// # Safety
+/// 1. `cell` came from `allocate` with this layout, and is nobody's. Called once.
+#[cfg(any(loom, miri, ebtree_no_pool, not(target_has_atomic = "64")))]
+#[inline]
+unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
+    // SAFETY: 1 of the contract.
+    unsafe { std::alloc::dealloc(cell.as_ptr(), layout) };
+}
+
+/// Nothing to give back.
+#[cfg(any(loom, miri, ebtree_no_pool, not(target_has_atomic = "64")))]
+pub(crate) const fn empty() {}

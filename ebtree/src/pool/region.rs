@@ -1,0 +1,186 @@
+//! Memory from the system, in regions that are never given back as a whole, and whose pages are.
+
+#[cfg(not(unix))]
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use super::page::{PAGE, Page};
+use crate::sync::{AtomicPtr, AtomicU32};
+
+/// Bytes of a region, and what it is aligned to.
+const REGION: usize = 2 << 20;
+/// Pages of a region. The first holds the words of all; its own tells the number of the region, in `next`.
+const PAGES: usize = REGION / PAGE;
+
+const _: () = assert!(size_of::<Page>() * PAGES <= PAGE);
+
+/// Regions there can be: 512 GiB of cells where addresses have 64 bits. The table is zeros, so what is not used of it costs
+/// no memory.
+const REGIONS: usize = if cfg!(target_pointer_width = "64") { 1 << 18 } else { 1 << 11 };
+
+static TABLE: [AtomicPtr<Page>; REGIONS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; REGIONS];
+/// The number of the next page that was never used.
+static FRESH: AtomicU32 = AtomicU32::new(0);
+
+#[expect(clippy::cast_possible_truncation, reason = "2^27 pages")]
+const END: u32 = (REGIONS * PAGES) as u32;
+
+/// Returns the word of a page.
+pub(super) fn page(number: u32) -> &'static Page {
+    let (region, index) = split(number);
+    let words = TABLE[region].load(Ordering::Acquire);
+    // SAFETY: a number is given out after its region was put into the table, where it stays; `index` is below `PAGES`.
+    let word = unsafe { words.add(index) };
+    // SAFETY: as above; zeroed memory or what was made of it, and shared by reference from then on.
+    unsafe { &*word }
+}
+
+/// Returns the memory of a page.
+pub(super) fn memory(number: u32) -> NonNull<u8> {
+    let (region, index) = split(number);
+    let base = TABLE[region].load(Ordering::Acquire).cast::<u8>();
+    // SAFETY: as in `page`; inside of the region.
+    let memory = unsafe { base.add(index * PAGE) };
+    // SAFETY: in an object, so not null.
+    unsafe { NonNull::new_unchecked(memory) }
+}
+
+/// Returns the number of the page that a cell lies in.
+///
+/// # Safety
+/// 1. The cell lies in a region.
+pub(super) unsafe fn number(cell: NonNull<u8>) -> u32 {
+    let address = cell.addr().get();
+    let words = cell.as_ptr().map_addr(|address| address & !(REGION - 1)).cast::<Page>();
+    // SAFETY: the region is aligned to its size and begins with the words. 1 of the contract.
+    let region = unsafe { &*words }.next.load(Ordering::Relaxed);
+    #[expect(clippy::cast_possible_truncation, reason = "both are at most 2^9")]
+    let (index, pages) = ((address % REGION / PAGE) as u32, PAGES as u32);
+    region * pages + index
+}
+
+const fn split(number: u32) -> (usize, usize) {
+    (number as usize / PAGES, number as usize % PAGES)
+}
+
+/// Returns the number of a page that nobody has, or `None` when the system has no more memory.
+pub(super) fn fresh() -> Option<u32> {
+    loop {
+        // So that the number does not go round.
+        if FRESH.load(Ordering::Relaxed) >= END {
+            return None;
+        }
+        let number = FRESH.fetch_add(1, Ordering::Relaxed);
+        if number >= END {
+            return None;
+        }
+        let (region, index) = split(number);
+        if index == 0 {
+            continue;
+        }
+        if TABLE[region].load(Ordering::Acquire).is_null() {
+            install(region)?;
+        }
+        return Some(number);
+    }
+}
+
+/// Puts a region into the table, unless another thread does so first.
+fn install(region: usize) -> Option<()> {
+    let words = map()?.cast::<Page>();
+    // SAFETY: zeroed memory, ours alone, and zeros are a page's word.
+    let own = unsafe { words.as_ref() };
+    #[expect(clippy::cast_possible_truncation, reason = "below 2^18")]
+    own.next.store(region as u32, Ordering::Relaxed);
+    // Release: the zeros and the number. Acquire: those of the other thread.
+    let installed = TABLE[region].compare_exchange(
+        core::ptr::null_mut(),
+        words.as_ptr(),
+        Ordering::AcqRel,
+        Ordering::Acquire,
+    );
+    if installed.is_err() {
+        // SAFETY: from `map`, and nobody has seen it.
+        unsafe { unmap(words.cast()) };
+    }
+    Some(())
+}
+
+/// Tells the system that the contents of a page are not needed any more. It stays usable, with any contents.
+///
+/// # Safety
+/// 1. All cells of the page are the caller's, and nobody reads them.
+pub(super) unsafe fn discard(number: u32) {
+    #[cfg(target_os = "linux")]
+    {
+        let memory = memory(number).as_ptr().cast();
+        // SAFETY: a page of our own private memory, whose contents nobody needs (1). A refusal, as where the system's pages
+        // are larger than ours, costs memory, and nothing else.
+        unsafe { libc::madvise(memory, PAGE, libc::MADV_DONTNEED) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = number;
+}
+
+/// Returns zeroed memory for a region.
+#[cfg(unix)]
+fn map() -> Option<NonNull<u8>> {
+    let length = 2 * REGION;
+    // SAFETY: no address is asked for, so nothing that is mapped already is touched.
+    let mapped = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if mapped == libc::MAP_FAILED {
+        return None;
+    }
+    let mapped = mapped.cast::<u8>();
+    // What lies before and behind the aligned part goes back.
+    let before = mapped.addr().next_multiple_of(REGION) - mapped.addr();
+    // SAFETY: `before` is below `REGION`, so all three parts lie in what was mapped.
+    let [start, behind] = [before, before + REGION].map(|offset| unsafe { mapped.add(offset) });
+    if before > 0 {
+        // SAFETY: nobody uses this part.
+        unsafe { libc::munmap(mapped.cast(), before) };
+    }
+    // SAFETY: nobody uses this part, which is not empty.
+    unsafe { libc::munmap(behind.cast(), REGION - before) };
+    NonNull::new(start)
+}
+
+/// # Safety
+/// 1. From `map`, and nobody uses it now or later.
+#[cfg(unix)]
+unsafe fn unmap(region: NonNull<u8>) {
+    // SAFETY: 1 of the contract.
+    unsafe { libc::munmap(region.as_ptr().cast(), REGION) };
+}
+
+#[cfg(not(unix))]
+const LAYOUT: Layout = match Layout::from_size_align(REGION, REGION) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
+/// Returns zeroed memory for a region.
+#[cfg(not(unix))]
+fn map() -> Option<NonNull<u8>> {
+    // SAFETY: the size is not zero.
+    NonNull::new(unsafe { std::alloc::alloc_zeroed(LAYOUT) })
+}
+
+/// # Safety
+/// 1. From `map`, and nobody uses it now or later.
+#[cfg(not(unix))]
+unsafe fn unmap(region: NonNull<u8>) {
+    // SAFETY: 1 of the contract.
+    unsafe { std::alloc::dealloc(region.as_ptr(), LAYOUT) };
+}

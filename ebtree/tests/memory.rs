@@ -1,0 +1,67 @@
+//! How much memory a map takes, and that it comes back. One test in a process of its own: it looks at the whole process.
+#![cfg(all(target_os = "linux", not(loom)))]
+
+use ebtree::{Domain, EbTree};
+
+/// Entries: 32 MB of cells.
+const ENTRIES: u64 = 1_000_000;
+
+/// Bytes of this process that are in memory.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // SAFETY: no memory is involved.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages * u64::try_from(page).unwrap()
+}
+
+/// Spreads the keys over memory and tree.
+fn key(index: u64) -> u64 {
+    index.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[test]
+#[cfg_attr(any(ebtree_plain_edges, ebtree_no_pool), ignore = "of the packed layout in the pool")]
+fn an_entry_takes_32_bytes_and_gives_them_back() {
+    // What every process needs once.
+    let tree = EbTree::<u64, u64>::new_in(Domain::new());
+    tree.insert(0, 0);
+    let before = resident();
+
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let tree = &tree;
+            scope.spawn(move || {
+                for index in (half..ENTRIES).step_by(2) {
+                    tree.insert(key(index), index);
+                }
+            });
+        }
+    });
+    let full = resident();
+    let taken = (full - before) as f64 / ENTRIES as f64;
+    assert!(taken < 33.0, "{taken:.1} bytes an entry");
+
+    // In another order than they came, half of them on threads that then end, half on this one.
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let tree = &tree;
+            scope.spawn(move || {
+                for index in (0..ENTRIES / 2).rev().filter(|index| index % 2 == half) {
+                    tree.remove(&key(index * 2));
+                }
+            });
+        }
+    });
+    for index in 0..ENTRIES / 2 {
+        tree.remove(&key(index * 2 + 1));
+    }
+    assert!(tree.is_empty());
+    tree.domain().flush();
+    let after = resident();
+    let kept = after.saturating_sub(before) as f64 / (full - before) as f64;
+    println!(
+        "resident: {before} before, {full} full ({taken:.1} an entry), {after} after ({kept:.3})"
+    );
+    assert!(kept < 0.1, "{kept:.3} of the memory has not come back");
+}
