@@ -26,6 +26,9 @@ enum Command {
         /// Fewer and shorter slices: about ten seconds in all.
         #[arg(long)]
         quick: bool,
+        /// Only these, instead of all.
+        #[arg(long = "workload", value_enum)]
+        workloads: Vec<tree::Workload>,
     },
     /// Counts instructions per operation with valgrind, and fails if one is above the recorded count.
     Instructions {
@@ -38,31 +41,37 @@ enum Command {
     Probe { operation: Operation, times: u64 },
 }
 
-fn row(what: &str, n: u64, plan: Plan, reached: &[Reached]) {
-    let Some((ours, others)) = reached.split_first() else { return };
-    for other in others {
-        println!(
-            "| {what} | {n} | {} | {:.2} | {} | {:.2} | {:.2} |",
-            plan.threads,
-            ours.mops,
-            other.name,
-            other.mops,
-            ours.mops / other.mops
-        );
+/// Prints one comparison: what each reached, and the ratio of each of ours to it.
+fn rows(what: &str, n: u64, plan: Plan, ours: usize, reached: &[Reached]) {
+    for one in reached {
+        let ratios = reached[..ours].iter().map(|mine| format!(" {:.2} |", mine.mops / one.mops));
+        let ratios: String = ratios.collect();
+        println!("| {what} | {n} | {} | {} | {:.2} |{ratios}", plan.threads, one.name, one.mops);
     }
 }
 
-fn report(quick: bool) {
+fn report(quick: bool, workloads: &[tree::Workload]) {
     let (slices, slice) = if quick { (3, 10) } else { (7, 25) };
-    println!("| workload | entries | threads | ours, Mops/s | against | Mops/s | ratio |");
+    let plans =
+        [1, 2, 8].map(|threads| Plan { slices, slice: Duration::from_millis(slice), threads });
+    let sizes: &[u64] = if quick { &[10_000] } else { &[10_000, 1_000_000] };
+    println!("| workload | entries | threads | map | Mops/s | ebtree ÷ it | fanned out ÷ it |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for threads in [1, 2, 8] {
-        let plan = Plan { slices, slice: Duration::from_millis(slice), threads };
-        for n in if quick { vec![10_000] } else { vec![10_000, 1_000_000] } {
-            for workload in tree::Workload::ALL {
-                row(workload.name(), n, plan, &tree::compare(workload, n, plan));
+    for n in sizes {
+        for workload in workloads {
+            for plan in plans {
+                rows(workload.name(), *n, plan, 2, &tree::compare(*workload, *n, plan));
             }
-            row("track", n, plan, &table::compare_track(n, plan));
+        }
+    }
+    if workloads.len() < tree::Workload::ALL.len() {
+        return;
+    }
+    println!("\n| workload | entries | threads | table | Mops/s | stktable ÷ it |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for n in sizes {
+        for plan in plans {
+            rows("track", *n, plan, 1, &table::compare_track(*n, plan));
         }
     }
 }
@@ -108,7 +117,10 @@ fn count_instructions(write: bool) -> ExitCode {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Report { quick } => report(quick),
+        Command::Report { quick, workloads } if workloads.is_empty() => {
+            report(quick, &tree::Workload::ALL);
+        }
+        Command::Report { quick, workloads } => report(quick, &workloads),
         Command::Instructions { record } => return count_instructions(record),
         Command::Probe { operation, times } => operation.probe(times),
     }

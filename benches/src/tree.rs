@@ -11,12 +11,14 @@ use crate::interleave::{Contestant, Plan, Reached, interleave};
 use crate::random::{Random, mix};
 
 /// What is done with the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Workload {
     /// Look up keys that are there.
     Get,
     /// 90 % look-ups, 5 % inserts, 5 % removals, over twice the keys, half of them present.
     Mixed,
+    /// The same with 50, 25 and 25 %.
+    Half,
     /// Insert a fresh key, remove an old one.
     Churn,
     /// Insert at "now + n", take the first if it is due.
@@ -25,7 +27,7 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Get, Self::Mixed, Self::Churn, Self::Expiry];
+    pub const ALL: [Self; 5] = [Self::Get, Self::Mixed, Self::Half, Self::Churn, Self::Expiry];
 
     /// Returns the name in reports.
     #[must_use]
@@ -33,6 +35,7 @@ impl Workload {
         match self {
             Self::Get => "get",
             Self::Mixed => "90/5/5",
+            Self::Half => "50/25/25",
             Self::Churn => "churn",
             Self::Expiry => "expiry",
         }
@@ -146,6 +149,18 @@ impl Map for Sharded {
 
 const BATCH: u64 = 64;
 
+/// Two operations: of `of` one is an insert and one a removal, and the others look up.
+fn mixed(map: &dyn Map, n: u64, of: u64, random: &mut Random) {
+    for _ in 0..2 {
+        let key = mix(random.below(2 * n));
+        match random.below(of) {
+            0 => map.insert(key),
+            1 => map.remove(key),
+            _ => drop(std::hint::black_box(map.get(key))),
+        }
+    }
+}
+
 /// A batch of operations; `clock` numbers fresh keys and ticks.
 fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &mut Random) -> u64 {
     for _ in 0..BATCH / 2 {
@@ -155,16 +170,8 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
                     std::hint::black_box(map.get(mix(random.below(n))));
                 }
             }
-            Workload::Mixed => {
-                for _ in 0..2 {
-                    let key = mix(random.below(2 * n));
-                    match random.below(20) {
-                        0 => map.insert(key),
-                        1 => map.remove(key),
-                        _ => drop(std::hint::black_box(map.get(key))),
-                    }
-                }
-            }
+            Workload::Mixed => mixed(map, n, 20, random),
+            Workload::Half => mixed(map, n, 4, random),
             Workload::Churn => {
                 let at = clock.fetch_add(1, Ordering::Relaxed);
                 map.insert(mix(at + n));
@@ -180,12 +187,18 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
     BATCH
 }
 
+/// A tree with a root for some four to eight of `n` entries.
+fn fanned_out(n: u64) -> EbTree<u64, u64> {
+    EbTree::builder().domain(Domain::new()).fan_out(n.ilog2().saturating_sub(2)).build()
+}
+
 /// Runs one workload on maps of `n` keys.
 #[must_use]
 pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
     let mut maps: Vec<(&str, Box<dyn Map>, AtomicU64)> = Vec::new();
     let mut add = |name, map| maps.push((name, map, AtomicU64::new(0)));
     add("ebtree", Box::new(EbTree::new_in(Domain::new())));
+    add("ebtree, fanned out", Box::new(fanned_out(n)));
     add("Mutex<BTreeMap>", Box::new(Mutex::new(BTreeMap::new())));
     add("RwLock<BTreeMap>", Box::new(RwLock::new(BTreeMap::new())));
     add("64 × RwLock<BTreeMap>", Box::new(Sharded::new()));
@@ -228,6 +241,7 @@ mod tests {
     #[test]
     fn contestants_answer() {
         works(&EbTree::new());
+        works(&fanned_out(1000));
         works(&Mutex::new(BTreeMap::new()));
         works(&RwLock::new(BTreeMap::new()));
         works(&Sharded::new());

@@ -7,6 +7,7 @@
 //!
 //! Every operation is lock-free. No guard can block anybody.
 
+mod across;
 mod linked;
 #[cfg(all(test, not(loom)))]
 mod stopped;

@@ -26,6 +26,7 @@
 //! S2  Release, in the CAS that links  ->  Acquire, in every load of an edge   (the child's fields)
 //! S3  Release, in the splice          ->  Acquire, in every load of an edge   (the frozen edges)
 
+mod builder;
 pub(crate) mod descent;
 mod many;
 mod map;
@@ -33,5 +34,6 @@ pub(crate) mod ordered;
 mod read;
 mod write;
 
+pub use builder::Builder;
 pub use many::DrainUntil;
 pub use map::{EbTree, Entry, Iter, Range};

@@ -16,6 +16,11 @@ macro_rules! address_keys {
             fn bit(&self, position: u16) -> bool {
                 self.to_bits().bit(position)
             }
+
+            #[inline]
+            fn leading(&self) -> u64 {
+                self.to_bits().leading()
+            }
         }
     )*};
 }

@@ -15,6 +15,13 @@ macro_rules! unsigned_keys {
                 // Masked: no position of this type is as large as its number of bits.
                 self.wrapping_shr(u32::from(position)) & 1 != 0
             }
+
+            #[inline]
+            fn leading(&self) -> u64 {
+                // The first 64 bits, wherever they are: of shorter ones all, at the upper end.
+                let below = Self::BITS.saturating_sub(u64::BITS);
+                (self.wrapping_shr(below) as u64) << u64::BITS.saturating_sub(Self::BITS)
+            }
         }
     )*};
 }
@@ -31,6 +38,11 @@ macro_rules! signed_keys {
             fn bit(&self, position: u16) -> bool {
                 // The sign bit turned over puts the negative numbers first.
                 (self.cast_unsigned() ^ Self::MIN.cast_unsigned()).bit(position)
+            }
+
+            #[inline]
+            fn leading(&self) -> u64 {
+                (self.cast_unsigned() ^ Self::MIN.cast_unsigned()).leading()
             }
         }
     )*};

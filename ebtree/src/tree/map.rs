@@ -9,6 +9,7 @@ use crate::key::Key;
 use crate::pool;
 use crate::reclaim::Domain;
 use crate::sync::Tracked;
+use crate::tree::builder::{Builder, Roots};
 
 /// The leaf of a map.
 #[repr(align(16))]
@@ -104,10 +105,8 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 /// ```
 pub struct EbTree<K: Key, V: Send + Sync + 'static> {
     forest: Forest<MapLeaf<K, V>>,
+    roots: Roots,
 }
-
-/// The one tree of the row.
-const TREE: usize = 0;
 
 impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// Makes an empty map in the [global](Domain::global) domain.
@@ -120,7 +119,16 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// Makes an empty map that reclaims through `domain`.
     #[must_use]
     pub fn new_in(domain: Domain) -> Self {
-        Self { forest: Forest::new_in(0, domain) }
+        Self::with_roots(0, Roots::ONE, domain)
+    }
+
+    /// Begins to make a map that is not as usual: with a domain of its own, or a fanned-out root.
+    pub const fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+
+    pub(super) fn with_roots(bits: u32, roots: Roots, domain: Domain) -> Self {
+        Self { forest: Forest::new_in(bits, domain), roots }
     }
 
     /// Returns the domain.
@@ -132,33 +140,33 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// Returns the entry of a key. Lock-free; linearizable.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Entry<'_, K, V>> {
-        self.forest.get(TREE, key).map(Entry)
+        self.forest.get(self.roots.of(key), key).map(Entry)
     }
 
     /// Calls `visit` with the value of a key, without the cost of a guard. `visit` may use this and other
     /// trees.
     pub fn get_with<T>(&self, key: &K, visit: impl FnOnce(&V) -> T) -> Option<T> {
-        self.forest.get_with(TREE, key, |leaf| visit(&leaf.value))
+        self.forest.get_with(self.roots.of(key), key, |leaf| visit(&leaf.value))
     }
 
     /// Returns whether the key is there. Lock-free; linearizable.
     #[must_use]
     pub fn contains_key(&self, key: &K) -> bool {
-        self.forest.get_with(TREE, key, |_| ()).is_some()
+        self.forest.get_with(self.roots.of(key), key, |_| ()).is_some()
     }
 
     /// Inserts a key, or replaces its value, and returns the entry that was replaced. The key is never
     /// absent in between. Lock-free; linearizable.
     pub fn insert(&self, key: K, value: V) -> Option<Entry<'_, K, V>> {
-        let query = key.clone();
+        let (root, query) = (self.roots.of(&key), key.clone());
         let new = MapLeaf::boxed(key, value);
         loop {
             // SAFETY: `new` is ours until it is linked; its key is `query`; freed by `Leaf::free` only.
-            match unsafe { self.forest.insert(TREE, &query, new) } {
+            match unsafe { self.forest.insert(root, &query, new) } {
                 Ok(()) => return None,
                 Err(old) => {
                     // SAFETY: as above; it was not linked.
-                    if unsafe { self.forest.replace_if(TREE, &query, old.as_ptr(), new) } {
+                    if unsafe { self.forest.replace_if(root, &query, old.as_ptr(), new) } {
                         return Some(Entry(old));
                     }
                 }
@@ -171,10 +179,10 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// # Errors
     /// The entry that has the key already, and the value that was not inserted.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), (Entry<'_, K, V>, V)> {
-        let query = key.clone();
+        let (root, query) = (self.roots.of(&key), key.clone());
         let new = MapLeaf::boxed(key, value);
         // SAFETY: as in `insert`.
-        unsafe { self.forest.insert(TREE, &query, new) }.map_err(|there| {
+        unsafe { self.forest.insert(root, &query, new) }.map_err(|there| {
             // SAFETY: from `boxed`, and not linked, as `insert` says.
             let (_, value) = unsafe { MapLeaf::unbox(new) };
             (Entry(there), value)
@@ -187,10 +195,10 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         if let Some(there) = self.get(&key) {
             return there;
         }
-        let query = key.clone();
+        let (root, query) = (self.roots.of(&key), key.clone());
         let new = MapLeaf::boxed(key, value());
         // SAFETY: as in `insert`.
-        match unsafe { self.forest.get_or_insert(TREE, &query, new) } {
+        match unsafe { self.forest.get_or_insert(root, &query, new) } {
             Ok(inserted) => Entry(inserted),
             Err(there) => {
                 // SAFETY: from `boxed`, and not linked, as `get_or_insert` says.
@@ -203,64 +211,64 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// Removes a key and returns its entry. Of several threads that do so at once, one gets it. Lock-free;
     /// linearizable.
     pub fn remove(&self, key: &K) -> Option<Entry<'_, K, V>> {
-        self.forest.take(TREE, key).map(Entry)
+        self.forest.take(self.roots.of(key), key).map(Entry)
     }
 
     /// Removes a key if `is_it` says so of its value, and returns whether it was removed. `is_it` may run more than
     /// once, and may use this and other trees.
     pub fn remove_if(&self, key: &K, mut is_it: impl FnMut(&V) -> bool) -> bool {
-        self.forest.remove_if(TREE, key, |leaf| is_it(&leaf.value))
+        self.forest.remove_if(self.roots.of(key), key, |leaf| is_it(&leaf.value))
     }
 
     /// Returns the entry with the smallest key.
     #[must_use]
     pub fn first(&self) -> Option<Entry<'_, K, V>> {
-        self.forest.first(TREE).map(Entry)
+        self.forest.first_from(0).map(Entry)
     }
 
     /// Returns the entry with the largest key.
     #[must_use]
     pub fn last(&self) -> Option<Entry<'_, K, V>> {
-        self.forest.last(TREE).map(Entry)
+        self.forest.last_below(self.forest.trees()).map(Entry)
     }
 
     /// Removes the entry with the smallest key and returns it. Exactly one caller gets an entry.
     pub fn pop_first(&self) -> Option<Entry<'_, K, V>> {
-        self.forest.take_end_if(TREE, true, |_| true).map(Entry)
+        self.forest.take_first_if(|_| true).map(Entry)
     }
 
     /// Removes the entry with the largest key and returns it. Exactly one caller gets an entry.
     pub fn pop_last(&self) -> Option<Entry<'_, K, V>> {
-        self.forest.take_end_if(TREE, false, |_| true).map(Entry)
+        self.forest.take_last().map(Entry)
     }
 
     /// Removes the entry with the smallest key if `is_due` says so, and returns it. What timers need.
     pub fn pop_first_if(&self, mut is_due: impl FnMut(&K, &V) -> bool) -> Option<Entry<'_, K, V>> {
-        self.forest.take_end_if(TREE, true, |leaf| is_due(&leaf.key, &leaf.value)).map(Entry)
+        self.forest.take_first_if(|leaf| is_due(&leaf.key, &leaf.value)).map(Entry)
     }
 
     /// Returns the entry with the smallest key that is at least `key`.
     #[must_use]
     pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V>> {
-        self.forest.ge(TREE, key).map(Entry)
+        self.forest.above(self.roots.of(key), key, true).map(Entry)
     }
 
     /// Returns the entry with the smallest key above `key`.
     #[must_use]
     pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V>> {
-        self.forest.gt(TREE, key).map(Entry)
+        self.forest.above(self.roots.of(key), key, false).map(Entry)
     }
 
     /// Returns the entry with the largest key that is at most `key`.
     #[must_use]
     pub fn le(&self, key: &K) -> Option<Entry<'_, K, V>> {
-        self.forest.le(TREE, key).map(Entry)
+        self.forest.below(self.roots.of(key), key, true).map(Entry)
     }
 
     /// Returns the entry with the largest key below `key`.
     #[must_use]
     pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V>> {
-        self.forest.lt(TREE, key).map(Entry)
+        self.forest.below(self.roots.of(key), key, false).map(Entry)
     }
 
     /// Walks all entries in ascending order.
