@@ -15,6 +15,8 @@ use crate::random::{Random, mix};
 pub enum Workload {
     /// Look up keys that are there.
     Get,
+    /// Look up sixteen keys that are there, at once where the map can.
+    Get16,
     /// 90 % look-ups, 5 % inserts, 5 % removals, over twice the keys, half of them present.
     Mixed,
     /// The same with 50, 25 and 25 %.
@@ -27,13 +29,15 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Get, Self::Mixed, Self::Half, Self::Churn, Self::Expiry];
+    pub const ALL: [Self; 6] =
+        [Self::Get, Self::Get16, Self::Mixed, Self::Half, Self::Churn, Self::Expiry];
 
     /// Returns the name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
+            Self::Get16 => "get 16",
             Self::Mixed => "90/5/5",
             Self::Half => "50/25/25",
             Self::Churn => "churn",
@@ -45,6 +49,10 @@ impl Workload {
 /// What every map can do.
 pub(crate) trait Map: Sync {
     fn get(&self, key: u64) -> bool;
+    /// How many of these keys are there.
+    fn get_16(&self, keys: &[u64; 16]) -> usize {
+        keys.iter().filter(|key| self.get(**key)).count()
+    }
     fn insert(&self, key: u64);
     fn remove(&self, key: u64);
     fn pop_first_if(&self, due: u64) -> bool;
@@ -57,6 +65,12 @@ pub(crate) trait Map: Sync {
 impl Map for EbTree<u64, u64> {
     fn get(&self, key: u64) -> bool {
         self.get_with(&key, |value| *value == key) == Some(true)
+    }
+
+    fn get_16(&self, keys: &[u64; 16]) -> usize {
+        let mut found = 0;
+        self.get_many_with(keys, |key, value| found += usize::from(value == Some(key)));
+        found
     }
 
     fn insert(&self, key: u64) {
@@ -163,8 +177,16 @@ fn mixed(map: &dyn Map, n: u64, of: u64, random: &mut Random) {
 
 /// A batch of operations; `clock` numbers fresh keys and ticks.
 fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &mut Random) -> u64 {
+    if workload == Workload::Get16 {
+        for _ in 0..BATCH / 16 {
+            let keys = std::array::from_fn(|_| mix(random.below(n)));
+            assert_eq!(map.get_16(&keys), 16);
+        }
+        return BATCH;
+    }
     for _ in 0..BATCH / 2 {
         match workload {
+            Workload::Get16 => unreachable!("done above"),
             Workload::Get => {
                 for _ in 0..2 {
                     std::hint::black_box(map.get(mix(random.below(n))));
@@ -230,6 +252,7 @@ mod tests {
             map.insert(key);
         }
         assert!(map.get(5) && !map.get(2));
+        assert_eq!(map.get_16(&[5, 2, 1, 9, 5, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 9]), 5);
         map.remove(5);
         assert!(!map.get(5));
         if map.is_ordered() {

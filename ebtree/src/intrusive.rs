@@ -8,6 +8,7 @@
 //! Every operation is lock-free. No guard can block anybody.
 
 mod across;
+mod batch;
 mod linked;
 #[cfg(all(test, not(loom)))]
 mod stopped;

@@ -203,6 +203,18 @@ pub(crate) use real::*;
 #[doc(hidden)]
 pub use modelled::with_mutant;
 
+/// Asks for the cache line at an address, which need not be valid.
+#[inline]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // SAFETY: a hint, for any address; every x86_64 has the instruction.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = address;
+}
+
 /// The protections that a loom model takes out one at a time, to show that it would see their absence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
@@ -253,4 +265,6 @@ pub enum Mutant {
     RelaxedGiving,
     /// A page that is given back blank is not put on the shelf, though it was taken off meanwhile.
     BlankUnlisted,
+    /// A look-up in a batch helps in the slots of the batch.
+    LaneHelpsInPlace,
 }

@@ -26,8 +26,10 @@
 //! S2  Release, in the CAS that links  ->  Acquire, in every load of an edge   (the child's fields)
 //! S3  Release, in the splice          ->  Acquire, in every load of an edge   (the frozen edges)
 
+mod batch;
 mod builder;
 pub(crate) mod descent;
+pub(crate) mod lanes;
 mod many;
 mod map;
 pub(crate) mod ordered;

@@ -4,7 +4,7 @@
 //! right side, had none at some instant of the call: a key that was present during the whole call is not passed over.
 //! There is no summary of the empty ones: one that is cleared beside an insert would hide a key for good.
 
-use super::{Forest, Leaf, Ref};
+use super::{Forest, Leaf, Ref, Seek};
 
 impl<L: Leaf> Forest<L> {
     /// Returns the leaf with the smallest key of the trees from `tree` on.
@@ -27,8 +27,8 @@ impl<L: Leaf> Forest<L> {
         key: L::Key<'_>,
         inclusive: bool,
     ) -> Option<Ref<'_, L>> {
-        let near = if inclusive { self.ge(tree, key) } else { self.gt(tree, key) };
-        near.or_else(|| self.first_from(tree + 1))
+        let near = self.seek(tree, key, Seek { forward: true, inclusive });
+        if near.is_some() { near } else { self.first_from(tree + 1) }
     }
 
     /// Returns the leaf with the largest key that is at most `key`, or below it, which belongs into `tree`.
@@ -39,8 +39,8 @@ impl<L: Leaf> Forest<L> {
         key: L::Key<'_>,
         inclusive: bool,
     ) -> Option<Ref<'_, L>> {
-        let near = if inclusive { self.le(tree, key) } else { self.lt(tree, key) };
-        near.or_else(|| self.last_below(tree))
+        let near = self.seek(tree, key, Seek { forward: false, inclusive });
+        if near.is_some() { near } else { self.last_below(tree) }
     }
 
     /// Removes the first leaf of all if `is_due` agrees, and returns it. Exactly one caller gets a leaf.

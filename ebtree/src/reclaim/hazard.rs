@@ -53,3 +53,4 @@ pub(crate) use guard::Guard;
 #[cfg(loom)]
 pub use local::{attach_to, end_thread};
 pub(crate) use operation::{Operation, Step};
+pub(crate) use slots::Slot;

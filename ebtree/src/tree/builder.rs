@@ -103,10 +103,12 @@ impl<K: Key, V: Send + Sync + 'static> Builder<K, V> {
     }
 
     /// Makes the map.
-    #[cfg(not(loom))]
     #[must_use]
     pub fn build(self) -> EbTree<K, V> {
+        #[cfg(not(loom))]
         let domain = self.domain.unwrap_or_else(Domain::global);
+        #[cfg(loom)]
+        let domain = self.domain.expect("models make their own domain");
         EbTree::with_roots(self.bits, self.roots, domain)
     }
 }

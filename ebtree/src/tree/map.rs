@@ -13,9 +13,9 @@ use crate::tree::builder::{Builder, Roots};
 
 /// The leaf of a map.
 #[repr(align(16))]
-struct MapLeaf<K, V> {
-    key: K,
-    value: V,
+pub(super) struct MapLeaf<K, V> {
+    pub(super) key: K,
+    pub(super) value: V,
     tracked: Tracked,
 }
 
@@ -104,8 +104,8 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 /// }
 /// ```
 pub struct EbTree<K: Key, V: Send + Sync + 'static> {
-    forest: Forest<MapLeaf<K, V>>,
-    roots: Roots,
+    pub(super) forest: Forest<MapLeaf<K, V>>,
+    pub(super) roots: Roots,
 }
 
 impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
@@ -321,7 +321,7 @@ impl<'t, K: Key, V: Send + Sync + 'static> IntoIterator for &'t EbTree<K, V> {
 
 /// An entry that was found or removed. Its key and value are not dropped while this guard lives. It stays on
 /// its thread, and blocks nobody.
-pub struct Entry<'t, K: Key, V: Send + Sync + 'static>(Ref<'t, MapLeaf<K, V>>);
+pub struct Entry<'t, K: Key, V: Send + Sync + 'static>(pub(super) Ref<'t, MapLeaf<K, V>>);
 
 impl<K: Key, V: Send + Sync + 'static> Entry<'_, K, V> {
     /// Returns the key.

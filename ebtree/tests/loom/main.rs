@@ -10,6 +10,7 @@
 //! model run without one protection of the source, which must fail.
 #![cfg(loom)]
 
+mod batch;
 mod domain;
 mod guards;
 mod leaf;
@@ -46,6 +47,10 @@ fn explore(path: &str, mutant: Option<Mutant>, model: impl Fn() + Send + Sync + 
     if three {
         let bound = std::env::var("LOOM_THREE_PREEMPTIONS").ok();
         builder.preemption_bound = Some(bound.and_then(|bound| bound.parse().ok()).unwrap_or(1));
+    }
+    // One preemption more than others, or the mutant lives.
+    if path.starts_with("batch") {
+        builder.preemption_bound = builder.preemption_bound.map(|bound| bound.max(3));
     }
     ebtree::with_mutant(mutant, || {
         builder.check(move || {

@@ -102,13 +102,14 @@ impl<'d> Operation<'d> {
         self.barrier.light();
     }
 
-    /// Returns the first three slots of this operation, for a caller that publishes in them many times. They are
+    /// Returns three slots of this operation, from `first` on, for a caller that publishes in them many times. They are
     /// cleared with the others.
     #[inline]
-    pub(crate) fn three(&self) -> [&Slot; 3] {
-        self.with_local(|local| local.top = local.top.max(self.base + 3));
+    pub(crate) fn three(&self, first: usize) -> [&Slot; 3] {
+        let first = self.base + first;
+        self.with_local(|local| local.top = local.top.max(first + 3));
         let slots = &self.record().operations;
-        [slots.slot(self.base), slots.slot(self.base + 1), slots.slot(self.base + 2)]
+        [slots.slot(first), slots.slot(first + 1), slots.slot(first + 2)]
     }
 
     /// Announces `address` in a slot; what is read after the call comes after the announcement (S1).
