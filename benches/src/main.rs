@@ -26,6 +26,9 @@ enum Command {
         /// Fewer and shorter slices: about ten seconds in all.
         #[arg(long)]
         quick: bool,
+        /// Ask the system for huge pages for our trees.
+        #[arg(long)]
+        huge_pages: bool,
         /// Only these, instead of all.
         #[arg(long = "workload", value_enum)]
         workloads: Vec<tree::Workload>,
@@ -117,10 +120,10 @@ fn count_instructions(write: bool) -> ExitCode {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Report { quick, workloads } if workloads.is_empty() => {
-            report(quick, &tree::Workload::ALL);
+        Command::Report { quick, huge_pages, workloads } => {
+            ebtree::advise_huge_pages(huge_pages);
+            report(quick, if workloads.is_empty() { &tree::Workload::ALL } else { &workloads });
         }
-        Command::Report { quick, workloads } => report(quick, &workloads),
         Command::Instructions { record } => return count_instructions(record),
         Command::Probe { operation, times } => operation.probe(times),
     }

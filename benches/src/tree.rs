@@ -209,9 +209,9 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
     BATCH
 }
 
-/// A tree with a root for some four to eight of `n` entries.
+/// A tree with a root for two to four of `n` entries.
 fn fanned_out(n: u64) -> EbTree<u64, u64> {
-    EbTree::builder().domain(Domain::new()).fan_out(n.ilog2().saturating_sub(2)).build()
+    EbTree::builder().domain(Domain::new()).fan_out(n.ilog2().saturating_sub(1)).build()
 }
 
 /// Runs one workload on maps of `n` keys.

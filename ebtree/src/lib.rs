@@ -43,6 +43,8 @@ mod reclaim;
 mod sync;
 
 pub use key::Key;
+#[cfg(not(loom))]
+pub use pool::advise_huge_pages;
 pub use reclaim::Domain;
 pub use tree::{EbTree, Entry};
 

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::page::{PAGE, Page};
-use crate::sync::{AtomicPtr, AtomicU32};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32};
 
 /// Bytes of a region, and what it is aligned to.
 const REGION: usize = 2 << 20;
@@ -124,6 +124,14 @@ pub(super) unsafe fn discard(number: u32) {
     let _ = number;
 }
 
+/// Whether regions that are mapped from now on are to be of huge pages.
+static HUGE: AtomicBool = AtomicBool::new(false);
+
+/// Relaxed: a wish.
+pub(crate) fn advise_huge_pages(on: bool) {
+    HUGE.store(on, Ordering::Relaxed);
+}
+
 /// Returns zeroed memory for a region.
 #[cfg(unix)]
 fn map() -> Option<NonNull<u8>> {
@@ -153,6 +161,11 @@ fn map() -> Option<NonNull<u8>> {
     }
     // SAFETY: nobody uses this part, which is not empty.
     unsafe { libc::munmap(behind.cast(), REGION - before) };
+    #[cfg(target_os = "linux")]
+    if HUGE.load(Ordering::Relaxed) {
+        // SAFETY: changes no contents. A refusal costs speed, and nothing else.
+        unsafe { libc::madvise(start.cast(), REGION, libc::MADV_HUGEPAGE) };
+    }
     NonNull::new(start)
 }
 
