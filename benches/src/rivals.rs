@@ -4,7 +4,7 @@ use congee::{U64Congee, epoch};
 use crossbeam_skiplist::SkipMap;
 use scc::{Guard, TreeIndex};
 
-use crate::tree::Map;
+use crate::tree::{Map, sum};
 
 impl Map for SkipMap<u64, u64> {
     fn get(&self, key: u64) -> bool {
@@ -21,6 +21,10 @@ impl Map for SkipMap<u64, u64> {
 
     fn pop_first_if(&self, due: u64) -> bool {
         self.front().is_some_and(|first| *first.key() <= due && first.remove())
+    }
+
+    fn scan(&self, from: u64) -> u64 {
+        sum(self.range(from..).map(|entry| *entry.value()))
     }
 }
 
@@ -42,6 +46,10 @@ impl Map for TreeIndex<u64, u64> {
         let first = self.iter(&Guard::new()).next().map(|(key, _)| *key);
         first.is_some_and(|key| key <= due && self.remove_sync(&key))
     }
+
+    fn scan(&self, from: u64) -> u64 {
+        sum(self.range(from.., &Guard::new()).map(|(_, value)| *value))
+    }
 }
 
 impl Map for U64Congee<usize> {
@@ -59,6 +67,10 @@ impl Map for U64Congee<usize> {
 
     fn pop_first_if(&self, _: u64) -> bool {
         unreachable!("not asked for: the smallest key is found by a range scan only")
+    }
+
+    fn scan(&self, _: u64) -> u64 {
+        unreachable!("not asked for: a range scan copies to a buffer of the caller's")
     }
 
     fn is_ordered(&self) -> bool {

@@ -2,6 +2,7 @@
 //! feature `rivals`, beside other concurrent maps too.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 
@@ -23,14 +24,16 @@ pub enum Workload {
     Half,
     /// Insert a fresh key, remove an old one.
     Churn,
+    /// Look at a hundred entries in order, from one that is there.
+    Scan,
     /// Insert at "now + n", take the first if it is due.
     Expiry,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Get, Self::Get16, Self::Mixed, Self::Half, Self::Churn, Self::Expiry];
+    pub const ALL: [Self; 7] =
+        [Self::Get, Self::Get16, Self::Mixed, Self::Half, Self::Churn, Self::Scan, Self::Expiry];
 
     /// Returns the name in reports.
     #[must_use]
@@ -41,6 +44,7 @@ impl Workload {
             Self::Mixed => "90/5/5",
             Self::Half => "50/25/25",
             Self::Churn => "churn",
+            Self::Scan => "scan of 100",
             Self::Expiry => "expiry",
         }
     }
@@ -56,10 +60,19 @@ pub(crate) trait Map: Sync {
     fn insert(&self, key: u64);
     fn remove(&self, key: u64);
     fn pop_first_if(&self, due: u64) -> bool;
+    /// The sum of the values of a hundred entries from this key on.
+    fn scan(&self, from: u64) -> u64;
     /// Whether the smallest key can be found without a walk over all of them.
     fn is_ordered(&self) -> bool {
         true
     }
+}
+
+/// Entries of a scan.
+const SCANNED: usize = 100;
+
+pub(crate) fn sum(values: impl Iterator<Item = u64>) -> u64 {
+    values.take(SCANNED).fold(0, u64::wrapping_add)
 }
 
 impl Map for EbTree<u64, u64> {
@@ -84,6 +97,16 @@ impl Map for EbTree<u64, u64> {
     fn pop_first_if(&self, due: u64) -> bool {
         self.pop_first_if(|key, _| *key <= due).is_some()
     }
+
+    fn scan(&self, from: u64) -> u64 {
+        let (mut sum, mut left) = (0_u64, SCANNED);
+        let _ = self.range_with(from.., |_, value| {
+            sum = sum.wrapping_add(*value);
+            left -= 1;
+            if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        sum
+    }
 }
 
 impl Map for Mutex<BTreeMap<u64, u64>> {
@@ -103,6 +126,10 @@ impl Map for Mutex<BTreeMap<u64, u64>> {
         let mut map = self.lock().unwrap();
         map.first_entry().filter(|first| *first.key() <= due).map(|first| first.remove()).is_some()
     }
+
+    fn scan(&self, from: u64) -> u64 {
+        sum(self.lock().unwrap().range(from..).map(|(_, value)| *value))
+    }
 }
 
 impl Map for RwLock<BTreeMap<u64, u64>> {
@@ -121,6 +148,10 @@ impl Map for RwLock<BTreeMap<u64, u64>> {
     fn pop_first_if(&self, due: u64) -> bool {
         let mut map = self.write().unwrap();
         map.first_entry().filter(|first| *first.key() <= due).map(|first| first.remove()).is_some()
+    }
+
+    fn scan(&self, from: u64) -> u64 {
+        sum(self.read().unwrap().range(from..).map(|(_, value)| *value))
     }
 }
 
@@ -156,6 +187,10 @@ impl Map for Sharded {
         unreachable!("not asked for: there is no common order")
     }
 
+    fn scan(&self, _: u64) -> u64 {
+        unreachable!("not asked for: there is no common order")
+    }
+
     fn is_ordered(&self) -> bool {
         false
     }
@@ -184,9 +219,13 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
         }
         return BATCH;
     }
+    if workload == Workload::Scan {
+        std::hint::black_box(map.scan(mix(random.below(n))));
+        return 1;
+    }
     for _ in 0..BATCH / 2 {
         match workload {
-            Workload::Get16 => unreachable!("done above"),
+            Workload::Get16 | Workload::Scan => unreachable!("done above"),
             Workload::Get => {
                 for _ in 0..2 {
                     std::hint::black_box(map.get(mix(random.below(n))));
@@ -228,7 +267,8 @@ pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
     for (name, map) in crate::rivals::maps() {
         add(name, map);
     }
-    maps.retain(|(_, map, _)| workload != Workload::Expiry || map.is_ordered());
+    let is_ordered = matches!(workload, Workload::Expiry | Workload::Scan);
+    maps.retain(|(_, map, _)| !is_ordered || map.is_ordered());
     for (_, map, _) in &maps {
         let key = |number| if workload == Workload::Expiry { number } else { mix(number) };
         (0..n).for_each(|number| map.insert(key(number)));
@@ -256,6 +296,7 @@ mod tests {
         map.remove(5);
         assert!(!map.get(5));
         if map.is_ordered() {
+            assert_eq!((map.scan(1), map.scan(2), map.scan(10)), (10, 9, 0));
             assert!(!map.pop_first_if(0) && map.pop_first_if(8) && !map.pop_first_if(8));
             assert!(!map.get(1) && map.get(9));
         }

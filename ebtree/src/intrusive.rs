@@ -9,6 +9,7 @@
 
 mod across;
 mod batch;
+mod each;
 mod linked;
 #[cfg(all(test, not(loom)))]
 mod stopped;

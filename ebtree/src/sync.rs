@@ -267,4 +267,6 @@ pub enum Mutant {
     BlankUnlisted,
     /// A look-up in a batch helps in the slots of the batch.
     LaneHelpsInPlace,
+    /// A walk does not hold the leaf it is at.
+    WalkHoldsNothing,
 }

@@ -34,6 +34,7 @@ mod many;
 mod map;
 pub(crate) mod ordered;
 mod read;
+mod scan;
 mod write;
 
 pub use builder::Builder;

@@ -4,19 +4,21 @@
 //! right side, had none at some instant of the call: a key that was present during the whole call is not passed over.
 //! There is no summary of the empty ones: one that is cleared beside an insert would hide a key for good.
 
+use core::ops::Range;
+
 use super::{Forest, Leaf, Ref, Seek};
 
 impl<L: Leaf> Forest<L> {
     /// Returns the leaf with the smallest key of the trees from `tree` on.
     #[inline]
     pub(crate) fn first_from(&self, tree: usize) -> Option<Ref<'_, L>> {
-        (tree..self.trees()).filter(|tree| !self.is_bare(*tree)).find_map(|tree| self.first(tree))
+        self.taken(tree..self.trees()).find_map(|tree| self.first(tree))
     }
 
     /// Returns the leaf with the largest key of the trees below `end`.
     #[inline]
     pub(crate) fn last_below(&self, end: usize) -> Option<Ref<'_, L>> {
-        (0..end).rev().filter(|tree| !self.is_bare(*tree)).find_map(|tree| self.last(tree))
+        self.taken(0..end).rev().find_map(|tree| self.last(tree))
     }
 
     /// Returns the leaf with the smallest key that is at least `key`, or above it, which belongs into `tree`.
@@ -45,7 +47,7 @@ impl<L: Leaf> Forest<L> {
 
     /// Removes the first leaf of all if `is_due` agrees, and returns it. Exactly one caller gets a leaf.
     pub(crate) fn take_first_if(&self, mut is_due: impl FnMut(&L) -> bool) -> Option<Ref<'_, L>> {
-        for tree in (0..self.trees()).filter(|tree| !self.is_bare(*tree)) {
+        for tree in self.taken(0..self.trees()) {
             let mut refused = false;
             let taken = self.take_end_if(tree, true, |leaf| {
                 refused = !is_due(leaf);
@@ -60,13 +62,12 @@ impl<L: Leaf> Forest<L> {
 
     /// Removes the last leaf of all, and returns it. Exactly one caller gets a leaf.
     pub(crate) fn take_last(&self) -> Option<Ref<'_, L>> {
-        let mut trees = (0..self.trees()).rev().filter(|tree| !self.is_bare(*tree));
-        trees.find_map(|tree| self.take_end_if(tree, false, |_| true))
+        self.taken(0..self.trees()).rev().find_map(|tree| self.take_end_if(tree, false, |_| true))
     }
 
-    /// Returns whether a tree is empty just now.
+    /// Returns the indexes of a range whose trees are not empty when it is their turn.
     #[inline]
-    fn is_bare(&self, tree: usize) -> bool {
-        self.roots[tree].load().is_null()
+    pub(crate) fn taken(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = usize> {
+        range.filter(|tree| !self.roots[*tree].load().is_null())
     }
 }

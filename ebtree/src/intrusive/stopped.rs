@@ -1,6 +1,7 @@
 //! Threads that stopped inside a removal, played by hand: everybody else goes on all the same, and sees the
 //! removed keys as removed.
 
+use core::ops::{Bound, ControlFlow};
 use core::ptr::NonNull;
 
 use super::{Forest, Leaf, Ref, Retire};
@@ -82,6 +83,56 @@ fn walks_give(tree: &Forest<Number>, present: &[u64]) {
         at = key(tree.lt(0, here));
     }
     assert!(forward.is_empty());
+    visits_give(tree, present);
+}
+
+/// The same by walks that call a visitor.
+fn visits_give(tree: &Forest<Number>, present: &[u64]) {
+    for forward in [true, false] {
+        let mut seen = Vec::new();
+        let ended: ControlFlow<()> = tree.each(0, Bound::Unbounded, forward, |leaf| {
+            seen.push(leaf.0);
+            ControlFlow::Continue(())
+        });
+        assert!(ended.is_continue());
+        if !forward {
+            seen.reverse();
+        }
+        assert_eq!(seen, present);
+    }
+}
+
+/// Removals that stop in the middle of a walk, ahead of it and behind it, wherever it is.
+#[test]
+fn a_visiting_walk_passes_what_stops_meanwhile() {
+    let keys = [0, 1, 2, 3, 6, 7];
+    for stop in [AFTER_FLAG, AFTER_TAG] {
+        for forward in [true, false] {
+            for at in keys {
+                for stopped in keys {
+                    TURNS.set(0);
+                    let tree = tree(&keys);
+                    let mut seen = Vec::new();
+                    let ended: ControlFlow<()> = tree.each(0, Bound::Unbounded, forward, |leaf| {
+                        seen.push(leaf.0);
+                        if leaf.0 == at {
+                            stop(&tree, stopped);
+                        }
+                        ControlFlow::Continue(())
+                    });
+                    assert!(ended.is_continue());
+                    if !forward {
+                        seen.reverse();
+                    }
+                    // Seen if it came before it was removed.
+                    let before = if forward { stopped <= at } else { stopped >= at };
+                    let mut expected = keys.to_vec();
+                    expected.retain(|key| *key != stopped || before);
+                    assert_eq!(seen, expected, "{stopped} stopped at {at}");
+                }
+            }
+        }
+    }
 }
 
 /// The case that a walk without helping never ends on: the key's own path is clean.
@@ -145,7 +196,7 @@ fn every_operation_passes_every_stopped_removal() {
             for stop in [AFTER_FLAG, AFTER_TAG] {
                 let present: Vec<u64> = keys.iter().copied().filter(|k| k != stopped).collect();
                 for probe in 0..8 {
-                    for operation in 0..OPERATIONS {
+                    for operation in 0..=OPERATIONS {
                         TURNS.set(0);
                         let tree = tree(&keys);
                         stop(&tree, *stopped);
@@ -154,6 +205,9 @@ fn every_operation_passes_every_stopped_removal() {
                         let has = left.get(at) == Some(&probe);
                         let below = at.checked_sub(1).map(|i| left[i]);
                         let above = left.get(at + usize::from(has)).copied();
+                        if operation == OPERATIONS {
+                            visits_give(&tree, &left);
+                        }
                         match operation {
                             0 => assert_eq!(key(tree.get(0, probe)), has.then_some(probe)),
                             1 => assert_eq!(key(tree.ge(0, probe)), left.get(at).copied()),

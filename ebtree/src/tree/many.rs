@@ -1,5 +1,7 @@
 //! Operations on many entries of a map, each made of linearizable operations on one.
 
+use core::ops::ControlFlow;
+
 use super::map::{EbTree, Entry, is_below};
 use crate::key::Key;
 
@@ -10,7 +12,12 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// that of all that were there at some time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.iter().count()
+        let mut count = 0;
+        let _: ControlFlow<()> = self.range_with(.., |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        count
     }
 
     /// Removes the entries up to the largest key that is there when the call begins.

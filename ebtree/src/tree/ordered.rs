@@ -14,13 +14,15 @@
 use crate::edge::AtomicEdge;
 use crate::leaf::Leaf;
 use crate::reclaim::hazard::Step;
-use crate::sync::{Mutant, mutant, relax};
+use crate::sync::{Mutant, mutant, prefetch, relax};
 use crate::tree::descent::{Depth, Walk};
 
 /// How an attempt ended.
-enum Outcome {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
     At(Depth),
     Nothing,
+    /// Something was in the way, and is gone: the search starts again.
     Again,
 }
 
@@ -93,7 +95,10 @@ impl<L: Leaf> Walk<'_, L> {
 
     /// The nearest leaf beyond the subtree at `level`: climbs to the deepest node that was left on its near side,
     /// and goes down its far side.
-    fn beyond(&mut self, level: usize, forward: bool) -> Outcome {
+    ///
+    /// The path may be older than the call, and nodes of it unlinked meanwhile: all their edges are frozen. What is found is linked, and
+    /// no key between was present ever since the path was recorded.
+    pub(crate) fn beyond(&mut self, level: usize, forward: bool) -> Outcome {
         let mut level = level;
         while level > 0 {
             let node = self.node(level - 1);
@@ -138,7 +143,10 @@ impl<L: Leaf> Walk<'_, L> {
             if value.is_leaf() {
                 return Outcome::At(level);
             }
-            edge = self.node(level).edge(!forward);
+            let node = self.node(level);
+            edge = node.edge(!forward);
+            // What comes after, if this is a walk: in the line that is read next anyway.
+            prefetch(node.edge(forward).load().address());
             level += 1;
         }
     }

@@ -9,6 +9,18 @@ fn key(entry: Option<ebtree::Entry<'_, u64, u64>>) -> Option<u64> {
     })
 }
 
+/// The keys a visiting walk meets.
+fn visited(tree: &crate::Tree) -> Vec<u64> {
+    let mut seen = Vec::new();
+    let ended = tree.range_with(.., |key, value| {
+        assert_eq!(key, value);
+        seen.push(*key);
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    assert!(ended.is_continue());
+    seen
+}
+
 models! {
     /// The search goes down beside the removed leaf, which its own path does not touch.
     remove_and_ge {
@@ -84,4 +96,28 @@ models! {
             assert!(matches!(keys(t)[..], [0, 1, 2] | [0, 2]));
         });
     }
+
+    /// The walk goes on from its path, whose nodes are unlinked under it.
+    remove_and_visit {
+        let tree = tree(1, &[0, 1, 4]);
+        beside(&tree, &[|t| assert!(remove(t, 1))], |t| {
+            assert!(matches!(visited(t)[..], [0, 1, 4] | [0, 4]));
+        });
+    } [NoBarrier WalkHoldsNothing]
+
+    /// The leaf at which the walk is goes, and so does the path behind it: its key must still be there to start
+    /// again from.
+    remove_and_visit_from_it {
+        let tree = tree(1, &[0, 1, 4]);
+        beside(&tree, &[|t| assert!(remove(t, 0))], |t| {
+            assert!(matches!(visited(t)[..], [0, 1, 4] | [1, 4]));
+        });
+    } [NoBarrier]
+
+    insert_and_visit {
+        let tree = tree(1, &[0, 6]);
+        beside(&tree, &[|t| assert!(t.insert(4, 4).is_none())], |t| {
+            assert!(matches!(visited(t)[..], [0, 4, 6] | [0, 6]));
+        });
+    } [RelaxedLink]
 }

@@ -22,6 +22,13 @@ impl Guard<'_> {
     pub(super) const unsafe fn new(record: NonNull<Record>, slot: usize) -> Self {
         Self { record, slot, domain: PhantomData }
     }
+
+    /// Protects another object instead, which a slot of an operation under way protects (H3).
+    #[inline]
+    pub(crate) fn hold(&self, address: *mut ()) {
+        // SAFETY: 1 of `new`.
+        unsafe { self.record.as_ref() }.guards.publish(self.slot, address);
+    }
 }
 
 impl Drop for Guard<'_> {

@@ -1,0 +1,103 @@
+//! Walks of a map that call a visitor.
+
+use core::ops::{Bound, ControlFlow, RangeBounds};
+
+use super::map::{EbTree, is_below};
+use crate::key::Key;
+
+impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+    /// Visits the entries in a range of keys in ascending order, until `visit` breaks.
+    ///
+    /// The same walk as [`range`](Self::range), several times as fast: a step goes on from the path of the one before, and
+    /// makes no guard. `visit` may use this and other trees, may take any time, and holds up nobody. A key that is
+    /// present during the whole walk is visited once.
+    ///
+    /// # Errors
+    /// What `visit` broke with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// use ebtree::EbTree;
+    ///
+    /// let bytes = EbTree::from([(10_u64, 400), (20, 700), (30, 900)]);
+    /// let mut sum = 0;
+    /// let reached = bytes.range_with(15.., |key, more| {
+    ///     sum += more;
+    ///     if sum < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(*key) }
+    /// });
+    /// assert_eq!((reached, sum), (ControlFlow::Break(30), 1600));
+    /// ```
+    pub fn range_with<B>(
+        &self,
+        range: impl RangeBounds<K>,
+        mut visit: impl FnMut(&K, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let end = range.end_bound();
+        self.each(range.start_bound(), true, |key, value| {
+            let inside = match end {
+                Bound::Unbounded => true,
+                Bound::Included(end) => !is_below(end, key),
+                Bound::Excluded(end) => is_below(key, end),
+            };
+            if inside { visit(key, value).map_break(Some) } else { ControlFlow::Break(None) }
+        })
+    }
+
+    /// Visits the entries in a range of keys in descending order; see [`range_with`](Self::range_with).
+    ///
+    /// # Errors
+    /// What `visit` broke with.
+    pub fn range_back_with<B>(
+        &self,
+        range: impl RangeBounds<K>,
+        mut visit: impl FnMut(&K, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let start = range.start_bound();
+        self.each(range.end_bound(), false, |key, value| {
+            let inside = match start {
+                Bound::Unbounded => true,
+                Bound::Included(start) => !is_below(key, start),
+                Bound::Excluded(start) => is_below(start, key),
+            };
+            if inside { visit(key, value).map_break(Some) } else { ControlFlow::Break(None) }
+        })
+    }
+
+    /// Visits entries from a bound on, across all roots. A break without a value ends the walk as its end does.
+    fn each<B>(
+        &self,
+        from: Bound<&K>,
+        forward: bool,
+        mut visit: impl FnMut(&K, &V) -> ControlFlow<Option<B>>,
+    ) -> ControlFlow<B> {
+        let mut in_tree = |tree, from| {
+            self.forest.each(tree, from, forward, |leaf| visit(&leaf.key, &leaf.value))
+        };
+        let last = self.forest.trees() - 1;
+        let first = match from {
+            Bound::Included(key) | Bound::Excluded(key) => self.roots.of(key),
+            Bound::Unbounded if forward => 0,
+            Bound::Unbounded => last,
+        };
+        let mut walk = || {
+            in_tree(first, from)?;
+            if forward {
+                self.forest
+                    .taken(first + 1..last + 1)
+                    .try_for_each(|tree| in_tree(tree, Bound::Unbounded))
+            } else {
+                self.forest
+                    .taken(0..first)
+                    .rev()
+                    .try_for_each(|tree| in_tree(tree, Bound::Unbounded))
+            }
+        };
+        match walk() {
+            ControlFlow::Break(Some(broken)) => ControlFlow::Break(broken),
+            ControlFlow::Break(None) | ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Walks that call a visitor, against `BTreeMap` and beside writers.
+#![cfg(not(loom))]
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use bolero::check;
+use ebtree::{Domain, EbTree};
+
+type Tree = EbTree<u64, u64>;
+
+/// The keys of a walk that ends after `limit` of them.
+fn seen(tree: &Tree, range: impl RangeBounds<u64>, forward: bool, limit: usize) -> Vec<u64> {
+    let mut seen = Vec::new();
+    let mut visit = |key: &u64, value: &u64| {
+        assert_eq!(key, value);
+        if seen.len() == limit {
+            return ControlFlow::Break(*key);
+        }
+        seen.push(*key);
+        ControlFlow::Continue(())
+    };
+    let broken = if forward {
+        tree.range_with(range, &mut visit)
+    } else {
+        tree.range_back_with(range, &mut visit)
+    };
+    assert!(broken.is_continue() || seen.len() == limit);
+    seen
+}
+
+#[test]
+fn like_a_btree_map() {
+    type Input = (u8, Vec<u16>, (u8, u16), (u8, u16), u8);
+    check!().with_type::<Input>().for_each(|(bits, keys, from, to, limit)| {
+        // Some are near each other, some are not, and the range begins and ends at or beside keys.
+        let key = |k: u16| u64::from(k >> 4) << 50 | u64::from(k & 15);
+        let keys = keys.iter().map(|k| (key(*k), key(*k)));
+        let oracle: BTreeMap<u64, u64> = keys.clone().collect();
+        let ours = EbTree::builder().domain(Domain::new()).fan_out(u32::from(bits % 6)).build();
+        ours.insert_many(keys);
+        let bound = |(kind, k): &(u8, u16)| match kind % 3 {
+            0 => Bound::Unbounded,
+            1 => Bound::Included(key(*k)),
+            _ => Bound::Excluded(key(*k)),
+        };
+        let (from, to) = (bound(from), bound(to));
+        let inside = |key: &u64| (from, to).contains(key);
+        let limit = usize::from(*limit);
+
+        let expected: Vec<u64> = oracle.keys().copied().filter(inside).take(limit).collect();
+        assert_eq!(seen(&ours, (from, to), true, limit), expected);
+        let expected: Vec<u64> = oracle.keys().rev().copied().filter(inside).take(limit).collect();
+        assert_eq!(seen(&ours, (from, to), false, limit), expected);
+    });
+}
+
+/// Longer than one operation lasts, with a visitor that removes what it sees, what comes, and what has gone by.
+#[test]
+fn a_visitor_may_change_the_tree() {
+    const ENTRIES: u64 = 2_000;
+    let tree: Tree = EbTree::new_in(Domain::with_batch(16));
+    tree.insert_many((0..ENTRIES).map(|key| (key, key)));
+    let mut expected = 0;
+    let mut most = 0;
+    let ended: ControlFlow<()> = tree.range_with(.., |key, _| {
+        assert_eq!(*key, expected);
+        expected = key + 3;
+        assert!(tree.remove(key).is_some());
+        // Ahead, so not seen; behind, so not seen either.
+        assert!(tree.remove(&(key + 1)).is_some() || key + 1 >= ENTRIES);
+        assert!(tree.remove(&(key + 2)).is_some() || key + 2 >= ENTRIES);
+        tree.insert(key / 2, key / 2);
+        tree.remove(&(key / 2));
+        most = most.max(tree.domain().unreclaimed());
+        ControlFlow::Continue(())
+    });
+    assert!(ended.is_continue() && tree.is_empty());
+    // Each of 256 visits retires ten objects at most, before the operation ends that the visits are in.
+    assert!(most <= 2_700, "{most} objects were kept");
+}
+
+#[test]
+fn a_panic_in_a_visitor_leaves_the_tree_usable() {
+    let tree: Tree = EbTree::new_in(Domain::new());
+    tree.insert_many((0..10).map(|key| (key, key)));
+    let walk = std::panic::AssertUnwindSafe(|| {
+        tree.range_with(.., |key, _| {
+            assert!(*key < 5, "on purpose");
+            tree.remove(key);
+            ControlFlow::<()>::Continue(())
+        })
+    });
+    assert!(std::panic::catch_unwind(walk).is_err());
+    assert_eq!(seen(&tree, .., true, 100), [5, 6, 7, 8, 9]);
+    tree.domain().flush();
+    assert_eq!(tree.domain().unreclaimed(), 0, "no slot of the walk is left");
+}
+
+/// Keys that stay are seen once by each walk, in order, in either direction.
+#[test]
+fn a_walk_beside_writers_passes_no_key_over() {
+    let tree: Tree = EbTree::new_in(Domain::with_batch(16));
+    let staying: Vec<u64> = (0..100).map(|number| number * 5).collect();
+    tree.insert_many(staying.iter().map(|key| (*key, *key)));
+    let (done, writes) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for writer in 0..3_u64 {
+            let (tree, done, writes) = (&tree, &done, &writes);
+            scope.spawn(move || {
+                let mut number = writer * 50;
+                while !done.load(Ordering::Relaxed) {
+                    number = (number + 137) % 500;
+                    if number.is_multiple_of(5) {
+                        // Replaced: never absent.
+                        tree.insert(number, number);
+                    } else {
+                        tree.insert(number, number);
+                        let other = (number + 251) % 500;
+                        if !other.is_multiple_of(5) {
+                            tree.remove(&other);
+                        }
+                    }
+                    writes.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        while writes.load(Ordering::Relaxed) < 60_000 {
+            for forward in [true, false] {
+                let mut seen = seen(&tree, .., forward, usize::MAX);
+                if !forward {
+                    seen.reverse();
+                }
+                assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+                seen.retain(|key| key.is_multiple_of(5));
+                assert_eq!(seen, staying);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
