@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::process::Command;
 
 use ebtree::{Domain, EbTree};
@@ -31,11 +32,16 @@ pub enum Operation {
     InsertPop,
     /// Finds the next entry from a random key.
     Ge,
+    /// Looks a key up that is there, in a map with a fanned-out root.
+    GetFanned,
+    /// Looks at a hundred entries in order.
+    Scan,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Get, Self::InsertRemove, Self::InsertPop, Self::Ge];
+    pub const ALL: [Self; 6] =
+        [Self::Get, Self::InsertRemove, Self::InsertPop, Self::Ge, Self::GetFanned, Self::Scan];
 
     /// Returns the name in the record.
     #[must_use]
@@ -45,6 +51,8 @@ impl Operation {
             Self::InsertRemove => "insert-remove",
             Self::InsertPop => "insert-pop",
             Self::Ge => "ge",
+            Self::GetFanned => "get-fanned",
+            Self::Scan => "scan",
         }
     }
 
@@ -53,7 +61,8 @@ impl Operation {
     /// # Panics
     /// When the tree answers wrongly.
     pub fn probe(self, times: u64) {
-        let tree = EbTree::new_in(Domain::new());
+        let bits = if self == Self::GetFanned { ENTRIES.ilog2() - 1 } else { 0 };
+        let tree = EbTree::builder().domain(Domain::new()).fan_out(bits).build();
         for number in 0..ENTRIES {
             tree.insert(if self == Self::InsertPop { number } else { mix(number) }, number);
         }
@@ -61,7 +70,9 @@ impl Operation {
         for turn in 0..times {
             let number = random.below(ENTRIES);
             match self {
-                Self::Get => assert_eq!(tree.get_with(&mix(number), |v| *v), Some(number)),
+                Self::Get | Self::GetFanned => {
+                    assert_eq!(tree.get_with(&mix(number), |v| *v), Some(number))
+                }
                 Self::InsertRemove => {
                     let key = mix(ENTRIES + number);
                     assert!(tree.insert(key, number).is_none());
@@ -74,6 +85,14 @@ impl Operation {
                 Self::Ge => {
                     let key = mix(number);
                     assert_eq!(tree.ge(&key).map(|entry| *entry.key()), Some(key));
+                }
+                Self::Scan => {
+                    let mut left = 100;
+                    let _ = tree.range_with(mix(number).., |key, number| {
+                        assert_eq!(*key, mix(*number));
+                        left -= 1;
+                        if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                    });
                 }
             }
         }

@@ -99,29 +99,37 @@ impl<L: Leaf> Walk<'_, L> {
     /// The path may be older than the call, and nodes of it unlinked meanwhile: all their edges are frozen. What is found is linked, and
     /// no key between was present ever since the path was recorded.
     pub(crate) fn beyond(&mut self, level: usize, forward: bool) -> Outcome {
-        let mut level = level;
-        while level > 0 {
-            let node = self.node(level - 1);
-            if core::ptr::eq(self.operation.step(level).edge, node.edge(!forward)) {
-                let far = node.edge(forward);
-                let value = far.load();
-                if !value.is_frozen() {
-                    let far: *const AtomicEdge = far;
-                    return self.down(level, far, forward);
+        let turn = self.operation.with_path(|path| {
+            let mut below = path[level];
+            for (level, step) in path[..level].iter().enumerate().rev() {
+                // SAFETY: as in `Walk::node`.
+                let node = unsafe { step.value.node().as_ref() };
+                if core::ptr::eq(below.edge, node.edge(!forward)) {
+                    let far = node.edge(forward);
+                    let value = far.load();
+                    // A removed leaf: nothing there. Higher up, then.
+                    if !value.is_flagged() {
+                        let far: *const AtomicEdge = far;
+                        return Some((level + 1, far, value.is_frozen()));
+                    }
                 }
-                if !value.is_flagged() {
-                    // Tagged: the near side holds a removed leaf.
-                    self.help(level);
-                    return Outcome::Again;
-                }
-                // A removed leaf: nothing there. Higher up, then.
+                below = *step;
             }
-            level -= 1;
+            None
+        });
+        match turn {
+            None => Outcome::Nothing,
+            // Tagged: the near side holds a removed leaf.
+            Some((level, _, true)) => {
+                self.help(level);
+                Outcome::Again
+            }
+            Some((level, far, false)) => self.down(level, far, forward),
         }
-        Outcome::Nothing
     }
 
     /// Goes down from `edge`, which lies in the child of the level above, always to the near side.
+    #[inline]
     fn down(&mut self, level: usize, edge: *const AtomicEdge, forward: bool) -> Outcome {
         let mut level = level;
         let mut edge = edge;
@@ -140,10 +148,10 @@ impl<L: Leaf> Walk<'_, L> {
                 continue;
             }
             self.operation.set_step(level, Step { edge, value });
-            if value.is_leaf() {
-                return Outcome::At(level);
-            }
-            let node = self.node(level);
+            // Neither null nor frozen, so what is not a node is a leaf.
+            let Some(node) = value.clean_node() else { return Outcome::At(level) };
+            // SAFETY: slot `level` protects it, as just checked.
+            let node = unsafe { node.as_ref() };
             edge = node.edge(!forward);
             // What comes after, if this is a walk: in the line that is read next anyway.
             prefetch(node.edge(forward).load().address());

@@ -314,6 +314,7 @@ impl Domain {
     }
 
     /// Begins an operation of this thread.
+    #[inline]
     pub(crate) fn enter(&self) -> Operation<'_> {
         Operation::enter(self.inner())
     }

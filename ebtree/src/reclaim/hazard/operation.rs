@@ -132,9 +132,22 @@ impl<'d> Operation<'d> {
             if let Some(place) = local.path.get_mut(at) {
                 *place = step;
             } else {
-                local.path.resize(at + 1, step);
+                Self::lengthen(&mut local.path, at, step);
             }
         });
+    }
+
+    /// Out of the way: it is rare, and takes registers.
+    #[cold]
+    #[inline(never)]
+    fn lengthen(path: &mut Vec<Step>, at: usize, step: Step) {
+        path.resize(at + 1, step);
+    }
+
+    /// Calls `look` with the levels of the path that have been noted. It begins and ends no operation.
+    #[inline]
+    pub(crate) fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
+        self.with_local(|local| look(&local.path[self.base..]))
     }
 
     /// Returns level `index` of the path.
@@ -177,6 +190,21 @@ impl<'d> Operation<'d> {
     }
 }
 
+impl Operation<'_> {
+    /// What few operations end with.
+    #[cold]
+    #[inline(never)]
+    fn leave(&self, scan: bool) {
+        // Not while a panic goes by: a value whose `drop` panics too would end the process.
+        if scan && !std::thread::panicking() {
+            super::scan::scan(self.inner, self.record());
+        }
+        if self.temporary {
+            release(self.inner, self.record());
+        }
+    }
+}
+
 impl Drop for Operation<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -190,12 +218,8 @@ impl Drop for Operation<'_> {
             let due = local.retired.len() >= local.threshold.max(self.inner.batch);
             local.depth == 0 && (due || self.flush)
         });
-        // Not while a panic goes by: a value whose `drop` panics too would end the process.
-        if scan && !std::thread::panicking() {
-            super::scan::scan(self.inner, self.record());
-        }
-        if self.temporary {
-            release(self.inner, self.record());
+        if scan || self.temporary {
+            self.leave(scan);
         }
     }
 }

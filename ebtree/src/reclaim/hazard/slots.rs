@@ -79,9 +79,15 @@ impl Slots {
         for slot in &self.first.slots[near] {
             slot.clear();
         }
-        for index in range.start.max(SEGMENT)..range.end {
-            self.clear(index);
+        if range.end > SEGMENT {
+            self.clear_deep(range.start.max(SEGMENT)..range.end);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn clear_deep(&self, range: Range<usize>) {
+        range.for_each(|index| self.clear(index));
     }
 
     /// Returns a slot, which stays where it is.
