@@ -27,13 +27,19 @@
 
 #[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
 mod cache;
-#[cfg(all(test, loom))]
+#[cfg(all(test, loom, not(shuttle)))]
 mod model;
-#[cfg(any(all(test, loom), all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64")))]
+#[cfg(any(
+    all(test, loom, not(shuttle)),
+    all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64")
+))]
 mod page;
 #[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
 mod region;
-#[cfg(any(all(test, loom), all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64")))]
+#[cfg(any(
+    all(test, loom, not(shuttle)),
+    all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64")
+))]
 mod shelf;
 
 use core::alloc::Layout;

@@ -1,5 +1,5 @@
 //! The one door to atomics, threads and thread locals: the standard library's, or loom's under
-//! `cfg(loom)`. Nothing else in this crate names them.
+//! `cfg(loom)`, or shuttle's where `cfg(shuttle)` comes to that. Nothing else in this crate names them.
 
 #[cfg(not(loom))]
 mod real {
@@ -61,9 +61,11 @@ mod real {
     }
 }
 
-#[cfg(loom)]
+#[cfg(all(loom, not(shuttle)))]
 mod modelled {
     use core::sync::atomic::Ordering;
+
+    use super::has_failed;
 
     pub(crate) use loom::sync::Arc;
     #[cfg(any(not(target_pointer_width = "64"), ebtree_plain_edges))]
@@ -165,7 +167,63 @@ mod modelled {
             self.own();
         }
     }
+}
 
+/// For random schedules of longer scenarios. Like a model for loom, but for the atomics, which are sequentially consistent here,
+/// and for what is checked of objects that were freed: only that nobody uses them.
+#[cfg(shuttle)]
+mod scheduled {
+    use core::sync::atomic::Ordering;
+    pub(crate) use std::sync::Arc;
+
+    #[cfg(any(not(target_pointer_width = "64"), ebtree_plain_edges))]
+    pub(crate) use shuttle::sync::atomic::AtomicU16;
+    pub(crate) use shuttle::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicPtr as AtomicLink, AtomicU8, AtomicUsize, fence,
+    };
+    pub(crate) use shuttle::thread_local;
+
+    pub(crate) fn compiler_fence(order: Ordering) {
+        fence(order);
+    }
+
+    /// Called once per turn of every retry loop, so that somebody else goes on.
+    pub(crate) fn relax() {
+        shuttle::thread::yield_now();
+    }
+
+    /// Part of every object that is reclaimed, so that its end is seen.
+    #[derive(Debug, Default)]
+    pub(crate) struct Tracked {
+        ended: core::sync::atomic::AtomicBool,
+    }
+
+    impl Tracked {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
+
+        /// A dereference of a shared object.
+        pub(crate) fn touch(&self) {
+            assert!(
+                !self.ended.load(Ordering::Relaxed) || super::has_failed(),
+                "used after its end"
+            );
+        }
+
+        /// A use by the one who owns the object just now.
+        pub(crate) fn own(&self) {}
+
+        /// The object's end.
+        pub(crate) fn end(&self) {
+            let ended = self.ended.swap(true, Ordering::Relaxed);
+            assert!(!ended || super::has_failed(), "ended twice");
+        }
+    }
+}
+
+#[cfg(loom)]
+mod mutants {
     std::thread_local! {
         static MUTANT: core::cell::Cell<Option<super::Mutant>> = const { core::cell::Cell::new(None) };
     }
@@ -194,14 +252,18 @@ mod modelled {
     }
 }
 
-#[cfg(loom)]
+#[cfg(all(loom, not(shuttle)))]
 pub(crate) use modelled::*;
+#[cfg(loom)]
+pub(crate) use mutants::*;
 #[cfg(not(loom))]
 pub(crate) use real::*;
+#[cfg(shuttle)]
+pub(crate) use scheduled::*;
 
 #[cfg(loom)]
 #[doc(hidden)]
-pub use modelled::with_mutant;
+pub use mutants::with_mutant;
 
 /// Asks for the cache line at an address, which need not be valid.
 #[inline]

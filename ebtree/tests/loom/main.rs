@@ -8,7 +8,7 @@
 //! Freed objects are kept and marked, so a read that is not ordered before the end of what it reads fails as a
 //! causality violation. Only the fence form of the barrier is modelled. `without_…` in a model is the same
 //! model run without one protection of the source, which must fail.
-#![cfg(loom)]
+#![cfg(all(loom, not(shuttle)))]
 
 mod batch;
 mod domain;
