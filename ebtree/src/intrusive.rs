@@ -93,11 +93,11 @@ impl<L: Leaf> Forest<L> {
         &self.domain
     }
 
-    fn walk(&self, tree: usize) -> Walk<'_, L> {
+    pub(crate) fn walk(&self, tree: usize) -> Walk<'_, L> {
         Walk::new(&self.roots[tree], &self.domain)
     }
 
-    fn reference<'t>(walk: &Walk<'t, L>, depth: Depth) -> Ref<'t, L> {
+    pub(crate) fn reference<'t>(walk: &Walk<'t, L>, depth: Depth) -> Ref<'t, L> {
         let leaf = walk.leaf_pointer(depth);
         let guard = walk.operation.guard(depth, leaf.as_ptr().cast());
         Ref { leaf, guard, tree: PhantomData }

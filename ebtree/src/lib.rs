@@ -29,10 +29,11 @@
 //! | values | dropped exactly once, perhaps later and on another thread |
 //! | panics | in a visitor or predicate leave the tree as it was |
 //!
-//! Modules, in reading order: [`key`], [`tree`], [`intrusive`] (leaves that the caller allocates).
+//! Modules, in reading order: [`key`], [`tree`], [`prefix`] (longest match), [`intrusive`] (leaves that the caller allocates).
 
 pub mod intrusive;
 pub mod key;
+pub mod prefix;
 pub mod tree;
 
 mod edge;
@@ -45,6 +46,7 @@ mod sync;
 pub use key::Key;
 #[cfg(not(loom))]
 pub use pool::advise_huge_pages;
+pub use prefix::{EbPrefixTree, Ipv4Prefix, Ipv6Prefix};
 pub use reclaim::Domain;
 pub use tree::{EbTree, Entry};
 

@@ -331,4 +331,10 @@ pub enum Mutant {
     LaneHelpsInPlace,
     /// A walk does not hold the leaf it is at.
     WalkHoldsNothing,
+    /// No second read of the edge to a cover.
+    NoCoverValidation,
+    /// A cover on a tagged edge is taken like any other.
+    CoverBehindTag,
+    /// A longest match does not look at its path again.
+    NoPathCheck,
 }

@@ -30,6 +30,7 @@ mod batch;
 mod builder;
 pub(crate) mod descent;
 pub(crate) mod lanes;
+mod longest;
 mod many;
 mod map;
 pub(crate) mod ordered;
