@@ -333,8 +333,6 @@ pub enum Mutant {
     WalkHoldsNothing,
     /// No second read of the edge to a cover.
     NoCoverValidation,
-    /// A cover on a tagged edge is taken like any other.
-    CoverBehindTag,
     /// A longest match does not look at its path again.
     NoPathCheck,
 }

@@ -110,8 +110,8 @@ impl<L: Leaf> Walk<'_, L> {
             if value.is_flagged() || !value.is_leaf() {
                 return Ok(false);
             }
-            if value.is_frozen() && !mutant(Mutant::CoverBehindTag) {
-                // A tag: the edge on the path is flagged, and the node may be unlinked, and the leaf retired.
+            if value.is_frozen() {
+                // A tag: the edge on the path is flagged (I3). The node may be unlinked, and the leaf retired.
                 return Err(Changed);
             }
             self.operation.publish(found, value.address());

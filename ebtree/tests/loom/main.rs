@@ -16,6 +16,7 @@ mod guards;
 mod leaf;
 mod ordered;
 mod pairs;
+mod prefix;
 mod three;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
