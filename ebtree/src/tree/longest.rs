@@ -29,21 +29,21 @@
 //! leaf: below a node whose position is lower all keys would agree with `c` down to `e`, and so be `c`. If it leaves `c`
 //! there, then the witness, found below that node, agrees with `k` above `e` (I5); so the climb comes by. It finds
 //! `c` there, or else a flag, or a tag. A flag: the node was linked when the descent passed it, and `c` was not
-//! there from the flagging, or from that passage if it is later, until the node was unlinked. A tag: all begins anew.
+//! there from the flagging, or from that passage if it is later, until the node was unlinked. A tag: the edge
+//! on the path is flagged (I3), and all begins anew.
 //!
 //! **More: the answer is that of one instant, unless a longer cover came and went again within the call.** It is the
-//! instant `t`, or that of the last read of the climb when there is no cover. Each edge from the node of the answer down to the witness, or from the
-//! root if there is none, was read before `t` and again after it, with the same value. The nodes are linked, being
-//! clean; their children never come back once they are gone; so all that can have happened to such an edge
-//! is that nodes were put on it and spliced out again. Without those, the path stands in the tree
-//! at `t`, and a cover that is longer would have to hang on side 0 of one of its ends, where a flag was
-//! seen, or be split from the witness by a node on one of its edges. If the witness is the cover: a longer
-//! one would be split from it by its own parent at the end of the cover, on whose side 0 the descent did not go.
-//! Thus who puts a new cover in before he takes an old one out lets nobody see neither.
+//! instant `t`, or that of the last read of the climb when there is no cover. Each edge from the node of the answer down to
+//! the witness, or from the root if there is none, was read before `t` and again after it, with the same value. The
+//! nodes are linked, being clean; their children never come back once they are gone; so all that can have happened to such
+//! an edge is that nodes were put on it and spliced out again. Without those, the path stands in the tree at `t`, and a
+//! longer cover would have to hang on side 0 of one of its ends, where a flag was seen, or be split from the witness
+//! by a node on one of its edges. If the witness is the cover: a longer one would be split from it by its own parent
+//! at the end of the cover, on whose side 0 the descent did not go. Thus who puts a new cover in before he takes an
+//! old one out lets nobody see neither.
 //!
 //! **Lock-freedom.** All begins anew when an edge of the path has changed since the descent, which is another
-//! thread's successful CAS; or at a tag on side 0, which says that the edge on the path is flagged (I3): another's CAS again.
-//! A descent that meets a frozen edge removes it.
+//! thread's successful CAS. A descent that meets a frozen edge removes it.
 
 use crate::leaf::Leaf;
 use crate::reclaim::hazard::Step;
@@ -89,43 +89,36 @@ impl<L: Leaf> Walk<'_, L> {
     ) -> Result<Option<Depth>, Changed> {
         // The path keeps its slots; the cover gets one beyond them.
         let found = depth + 1;
-        for level in (0..depth).rev() {
-            let position = self.pos(level);
-            if position > difference && is_end(position) && self.record_end(level, found)? {
-                return self
-                    .is_path_unchanged(level + 1, depth)
-                    .then_some(Some(found))
-                    .ok_or(Changed);
-            }
-        }
-        self.is_path_unchanged(0, depth).then_some(None).ok_or(Changed)
+        let is_cover = |level: &usize| {
+            let position = self.pos(*level);
+            position > difference && is_end(position) && self.record_end(*level, found)
+        };
+        let (found, from) = match (0..depth).rev().find(is_cover) {
+            Some(level) => (Some(found), level + 1),
+            None => (None, 0),
+        };
+        let is_unchanged = (from..=depth).all(|level| self.is_still_linked(level));
+        if is_unchanged || mutant(Mutant::NoPathCheck) { Ok(found) } else { Err(Changed) }
     }
 
-    /// Makes the leaf on side 0 of the node at `level` the end of the path, at `found`. Returns false if it is removed.
-    fn record_end(&self, level: usize, found: usize) -> Result<bool, Changed> {
+    /// Makes the leaf on side 0 of the node at `level` the end of the path, at `found`. Returns false if there is none
+    /// that counts.
+    fn record_end(&self, level: usize, found: usize) -> bool {
         let place = self.node(level).edge(false);
         loop {
             let value = place.load();
-            // Never a node, with keys that keep their contract.
-            if value.is_flagged() || !value.is_leaf() {
-                return Ok(false);
-            }
-            if value.is_frozen() {
-                // A tag: the edge on the path is flagged (I3). The node may be unlinked, and the leaf retired.
-                return Err(Changed);
+            // Flagged: the cover is removed. Tagged: the edge on the path is flagged (I3), and the check of the path
+            // will meet it. A node: never, with keys that keep their contract.
+            if value.is_frozen() || !value.is_leaf() {
+                return false;
             }
             self.operation.publish(found, value.address());
             // S1 and I6, as in `descend_by`.
             if place.load() == value || mutant(Mutant::NoCoverValidation) {
                 self.operation.set_step(found, Step { edge: place, value });
-                return Ok(true);
+                return true;
             }
             relax();
         }
-    }
-
-    /// Whether the edges from one level to another have the values that the path has for them.
-    fn is_path_unchanged(&self, from: usize, to: Depth) -> bool {
-        mutant(Mutant::NoPathCheck) || (from..=to).all(|level| self.is_still_linked(level))
     }
 }
