@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use super::{Address, Prefix};
 use crate::key::Key;
 use crate::leaf::{Leaf, Retire};
+use crate::pool;
 use crate::sync::Tracked;
 
 #[repr(align(16))]
@@ -16,7 +17,7 @@ pub(super) struct PrefixLeaf<A, V> {
 
 impl<A, V> PrefixLeaf<A, V> {
     pub(super) fn boxed(prefix: Prefix<A>, value: V) -> NonNull<Self> {
-        NonNull::from(Box::leak(Box::new(Self { prefix, value, tracked: Tracked::new() })))
+        pool::boxed(Self { prefix, value, tracked: Tracked::new() })
     }
 
     /// Takes back a leaf that was not needed.
@@ -25,8 +26,7 @@ impl<A, V> PrefixLeaf<A, V> {
     /// 1. `leaf` came from `boxed` and was never linked.
     pub(super) unsafe fn unbox(leaf: NonNull<Self>) -> V {
         // SAFETY: 1 of the contract.
-        let leaf = unsafe { Box::from_raw(leaf.as_ptr()) };
-        leaf.value
+        unsafe { pool::unbox(leaf) }.value
     }
 }
 
@@ -56,13 +56,14 @@ unsafe impl<A: Address, V: Send + Sync + 'static> Leaf for PrefixLeaf<A, V> {
     }
 
     unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: from `boxed`; by the contract nobody reads it, and it is freed once.
-        let leaf = unsafe { Box::from_raw(this.as_ptr()) };
-        leaf.tracked.end();
         if cfg!(loom) {
-            // Loom does not see freed memory; kept, a wrong read meets the end marked above.
-            Box::leak(leaf);
+            // Loom does not see freed memory; kept, a wrong read meets the end marked here.
+            // SAFETY: from `boxed`; by the contract nobody else reads it.
+            unsafe { this.as_ref() }.tracked.end();
+            return;
         }
+        // SAFETY: from `boxed`; by the contract nobody reads it, and it is freed once.
+        drop(unsafe { pool::unbox(this) });
     }
 
     #[inline]
