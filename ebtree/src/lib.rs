@@ -43,7 +43,7 @@ mod sync;
 
 pub use key::Key;
 pub use reclaim::Domain;
-pub use tree::{EbTree, Entry};
+pub use tree::{Change, CompareExchangeError, Cursor, EbTree, Entry};
 
 #[doc(hidden)]
 pub use sync::Mutant;

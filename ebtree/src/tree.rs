@@ -27,11 +27,13 @@
 //! S3  Release, in the splice          ->  Acquire, in every load of an edge   (the frozen edges)
 
 pub(crate) mod descent;
+pub(crate) mod leaves;
 mod many;
 mod map;
 pub(crate) mod ordered;
 mod read;
+pub(crate) mod unlinked;
 mod write;
 
 pub use many::DrainUntil;
-pub use map::{EbTree, Entry, Iter, Range};
+pub use map::{Change, CompareExchangeError, Cursor, EbTree, Entry, IntoIter, Iter, Range};
