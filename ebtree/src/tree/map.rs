@@ -4,6 +4,8 @@ mod change;
 mod cursor;
 mod owned;
 mod range;
+#[cfg(feature = "serde")]
+mod serde;
 
 use core::fmt;
 use core::ops::{Deref, RangeBounds};
