@@ -84,3 +84,89 @@ impl<L: Leaf> Drop for Leaves<L> {
         Rest(self).0.free_all();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::leaf::Retire;
+    use crate::reclaim::Domain;
+    use crate::tree::descent::Walk;
+
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+    #[repr(align(16))]
+    struct Number(u64);
+
+    impl Number {
+        fn boxed(number: u64) -> NonNull<Self> {
+            ALIVE.fetch_add(1, Ordering::Relaxed);
+            NonNull::from(Box::leak(Box::new(Self(number))))
+        }
+    }
+
+    // SAFETY: 1. Never changed. 2. `repr(align(16))`. 3. `unlinked` retires. 4. A box of a number.
+    unsafe impl Leaf for Number {
+        type Key<'k> = u64;
+
+        fn key(&self) -> u64 {
+            self.0
+        }
+
+        fn first_difference(&self, key: u64) -> Option<u16> {
+            crate::Key::first_difference(&self.0, &key)
+        }
+
+        fn bit(key: u64, position: u16) -> bool {
+            crate::Key::bit(&key, position)
+        }
+
+        unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+            // SAFETY: unlinked just now from its only tree.
+            unsafe { retire.retire(this) };
+        }
+
+        unsafe fn free(this: NonNull<Self>) {
+            ALIVE.fetch_sub(1, Ordering::Relaxed);
+            // SAFETY: from `boxed`.
+            drop(unsafe { Box::from_raw(this.as_ptr()) });
+        }
+    }
+
+    /// Takes a tree apart in which removals stopped half way, as a panic in a method of the key stops them.
+    #[test]
+    fn what_was_removed_half_way_is_freed_and_not_given_out() {
+        let domain = Domain::new();
+        for sides in 0..1_u32 << 8 {
+            let mut root = AtomicEdge::new(Edge::NULL);
+            let walk = || Walk::<Number>::new(&root, &domain);
+            for number in 0..8 {
+                // SAFETY: from a box just now, with this key.
+                assert!(unsafe { walk().insert(number, Number::boxed(number)) }.is_ok());
+            }
+            walk().flag_and_stop(2);
+            walk().flag_and_stop(3);
+            walk().tag_and_stop(4);
+            walk().tag_and_stop(7);
+            // SAFETY: alone here.
+            let mut leaves = unsafe { Leaves::<Number>::new(&mut root) };
+            let (mut front, mut back) = (Vec::new(), Vec::new());
+            for step in 0..sides.count_ones() {
+                let first = sides >> step & 1 == 0;
+                let Some(leaf) = leaves.take(first) else { break };
+                // SAFETY: taken out just now.
+                let number = unsafe { leaf.as_ref() }.0;
+                // SAFETY: as above, and not read any more.
+                unsafe { Number::free(leaf) };
+                if first { &mut front } else { &mut back }.push(number);
+            }
+            let left = [0, 1, 5, 6];
+            assert!(left.starts_with(&front), "{front:?}");
+            assert!(left.iter().rev().take(back.len()).eq(&back), "{back:?}");
+            assert_eq!(front.len() + back.len(), left.len().min(sides.count_ones() as usize));
+            drop(leaves);
+            assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
+        }
+    }
+}
