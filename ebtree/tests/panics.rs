@@ -261,6 +261,27 @@ fn a_panic_in_a_drop_after_the_work_is_done() {
 }
 
 #[test]
+fn entries_that_changes_return_are_kept() {
+    let (census, domain) = (Census::default(), Domain::with_batch(1));
+    let tree = EbTree::new_in(domain.clone());
+    let inserted = tree.compute(&1_u64, |_| Some(census.counted()));
+    let updated = tree.update(&1, |_| census.counted()).unwrap();
+    let exchanged = tree.compare_exchange(&updated, census.counted()).unwrap_or_else(|_| panic!());
+    let replaced = tree.replace_if(&1, census.counted(), |_| true).unwrap_or_else(|_| panic!());
+    let refused = tree.compare_exchange(&replaced, census.counted()).err().unwrap();
+    let removed = tree.compute(&1, |_| None);
+    domain.flush();
+    assert!(tree.is_empty() && removed.after.is_none());
+    assert_eq!((domain.unreclaimed(), census.alive()), (4, 5), "four entries, one refused value");
+    drop((inserted, updated, exchanged, replaced, refused));
+    domain.flush();
+    assert_eq!((domain.unreclaimed(), census.alive()), (1, 1));
+    drop(removed);
+    domain.flush();
+    assert_eq!((domain.unreclaimed(), census.alive()), (0, 0));
+}
+
+#[test]
 fn closures_nest_and_panic_and_nothing_leaks() {
     let census = Census::default();
     let domain = Domain::with_batch(1);
