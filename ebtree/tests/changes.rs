@@ -189,15 +189,17 @@ fn closures_run_again_with_what_is_there_then() {
         match seen.len() {
             1 => drop(tree.insert(1, 5)),
             2 => drop(tree.insert(1, 6)),
-            3 => drop(tree.remove(&1)),
-            4 => drop(tree.insert(1, 7)),
+            3 => drop(tree.insert(1, 8)),
+            4 => drop(tree.remove(&1)),
+            5 => drop(tree.insert(1, 7)),
             _ => {}
         }
         // An insert, a replacement, a removal, and so on.
         (seen.len() % 3 != 0).then_some(100)
     });
-    assert_eq!(values(change), (Some(7), Some(100)));
-    assert_eq!(seen, [None, Some(5), Some(6), None, Some(7)]);
+    assert_eq!(values(change), (Some(7), None));
+    assert_eq!(seen, [None, Some(5), Some(6), Some(8), None, Some(7)]);
+    tree.insert(1, 100);
 
     let mut seen = Vec::new();
     let replaced = tree.replace_if(&1, 3, |value| {
