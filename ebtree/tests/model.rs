@@ -226,9 +226,9 @@ fn compare<K: Key + Ord + std::fmt::Debug>(operations: &[Operation], key: impl F
     let walked: Vec<_> = ours.iter().map(|e| (e.key().clone(), *e.value())).collect();
     assert!(walked.iter().map(|(k, v)| (k, v)).eq(&oracle));
     let mut cursor = Cursor::end();
-    let back = std::iter::from_fn(|| pair(cursor.prev(&ours)));
+    let back = std::iter::from_fn(|| pair(cursor.prev(&ours))).take(walked.len() + 1);
     assert!(back.eq(walked.iter().rev().cloned()));
-    let onward = std::iter::from_fn(|| pair(cursor.next(&ours)));
+    let onward = std::iter::from_fn(|| pair(cursor.next(&ours))).take(walked.len() + 1);
     assert!(onward.eq(walked.iter().cloned()));
     assert!(ours.into_iter().eq(oracle));
 }

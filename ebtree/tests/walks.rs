@@ -97,6 +97,8 @@ fn cursors_begin_anywhere() {
 #[test]
 fn what_stays_is_met_once_in_both_directions() {
     const KEYS: u64 = 400;
+    /// More steps than a walk can have, so that one which does not get on fails.
+    const ENOUGH: usize = 1_000;
     const WALKS: usize = if cfg!(debug_assertions) { 60 } else { 600 };
     let stays = |key: &u64| key.is_multiple_of(5);
     let tree = EbTree::new_in(Domain::with_batch(16));
@@ -125,7 +127,7 @@ fn what_stays_is_met_once_in_both_directions() {
             let (mut front, mut back) = (Vec::new(), Vec::new());
             let mut ends = tree.iter();
             let mut turn = 0;
-            loop {
+            while turn < ENOUGH {
                 turn += 1;
                 // All from the front, all from the back, by turns, and in runs.
                 let from_the_front = [true, false, turn % 2 == 0, turn % 7 < 3][walk % 4];
@@ -138,10 +140,12 @@ fn what_stays_is_met_once_in_both_directions() {
             assert!(front.into_iter().filter(stays).eq((0..KEYS).filter(stays)), "each once");
 
             let mut cursor = Cursor::start();
-            let mut onward: Vec<u64> = std::iter::from_fn(|| key(cursor.next(&tree))).collect();
+            let mut onward: Vec<u64> =
+                std::iter::from_fn(|| key(cursor.next(&tree))).take(ENOUGH).collect();
             assert!(onward.is_sorted_by(|a, b| a < b));
             onward.retain(stays);
-            let mut back: Vec<u64> = std::iter::from_fn(|| key(cursor.prev(&tree))).collect();
+            let mut back: Vec<u64> =
+                std::iter::from_fn(|| key(cursor.prev(&tree))).take(ENOUGH).collect();
             assert!(back.is_sorted_by(|a, b| a > b));
             back.retain(stays);
             assert!(onward.iter().eq(back.iter().rev()) && onward.len() as u64 == KEYS / 5);

@@ -108,6 +108,13 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 /// Operations take `O(d)` steps, where `d` is the depth of the tree at the key: at most the number of bits of a key, and
 /// about `1.4 log₂ n` for evenly spread keys.
 ///
+/// An entry never changes: a value is replaced by a new entry in the place of the old one. So a change that depends on what
+/// is there runs again when another thread was faster: [`update`](Self::update), [`compute`](Self::compute),
+/// [`compare_exchange`](Self::compare_exchange).
+///
+/// Maps are not compared, and have no `PartialEq`: two that others change need not be equal at any instant for a walk over
+/// both to find them so.
+///
 /// Values are dropped by the [`Domain`], when nobody looks at them any more: later than they are removed, and
 /// perhaps on another thread. [`Domain::flush`] does it at once where it can.
 ///
