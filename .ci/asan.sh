@@ -11,6 +11,7 @@ export RUSTFLAGS="-Zsanitizer=address --cfg ebtree_no_pool"
 target=$(rustc -vV | sed -n 's/^host: //p')
 
 # One test keeps objects for good, as it must: its barrier fails.
-cargo test --release -p ebtree --test stress --test linearize --test reclaim --target "$target" -- \
+cargo test --release -p ebtree --test stress --test linearize --test reclaim --test panics \
+    --test walks --test changes --test scan --test batch --test prefix_stress --target "$target" -- \
     --skip nothing_is_freed_when_the_barrier_fails
 cargo test --release -p stktable --test table --target "$target"

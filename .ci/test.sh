@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 export STKTABLED_REQUIRE_HAPROXY=1
 cargo test --workspace
 
+# What is off by default.
+cargo test -p ebtree --features serde --test serde
+
 # The layout for targets whose pointers have no bits to spare.
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/plain" RUSTFLAGS="--cfg ebtree_plain_edges" \
     cargo test -p ebtree --lib --test model --test stress --test reclaim --test linearize

@@ -21,10 +21,11 @@ use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge};
 pub use crate::leaf::{Leaf, Retire};
-use crate::node::Node;
 use crate::reclaim::hazard::{Domain, Guard};
 use crate::tree::descent::{Depth, Walk};
+use crate::tree::leaves::Leaves;
 pub(crate) use crate::tree::ordered::Seek;
+use crate::tree::unlinked::Unlinked;
 
 /// A leaf that was found. It is not freed while this guard lives; it may be removed meanwhile.
 pub struct Ref<'t, L> {
@@ -319,29 +320,144 @@ impl<L: Leaf> Forest<L> {
     }
 }
 
-impl<L: Leaf> Drop for Forest<L> {
-    fn drop(&mut self) {
-        let mut rest: Vec<Edge> = Vec::new();
-        for root in &self.roots {
-            rest.push(root.load());
-            while let Some(edge) = rest.pop() {
-                if edge.is_null() {
-                    continue;
-                }
-                if edge.is_leaf() {
-                    // SAFETY: linked, so not retired (I1), met once, and nobody else is in the tree.
-                    unsafe { L::free(edge.leaf()) };
-                    continue;
-                }
-                let node = edge.node();
-                for side in [false, true] {
-                    // SAFETY: linked, and freed only below.
-                    rest.push(unsafe { node.as_ref() }.edge(side).load());
-                }
-                // SAFETY: linked, so not retired (I1), met once, and nobody else is in the tree.
-                unsafe { Node::free(node) };
+/// The leaf that has the key, if one has, and the one that was not linked.
+type Refused<'t, L> = (Option<Ref<'t, L>>, Unlinked<L>);
+
+/// Leaves that the forest owns as soon as it links them, whatever panics: a method of the key before, or a value that is
+/// dropped at the end of the operation.
+impl<L: Leaf> Forest<L> {
+    /// Links `new`, unless its key is there already.
+    ///
+    /// # Errors
+    /// The leaf that has the key, and `new`.
+    ///
+    /// # Safety
+    /// 1. `key` is the key of `new`, and not borrowed from it.
+    #[inline]
+    pub(crate) unsafe fn insert_new(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        new: Unlinked<L>,
+    ) -> Result<(), (Ref<'_, L>, Unlinked<L>)> {
+        let mut walk = self.walk(tree);
+        // SAFETY: 1 of the contract; the rest is what `Unlinked` stands for.
+        let inserted = match unsafe { walk.insert(key, new.pointer()) } {
+            Ok(()) => {
+                new.into_raw();
+                Ok(())
+            }
+            Err(depth) => Err((Self::reference(&walk, depth), new)),
+        };
+        walk.end(inserted)
+    }
+
+    /// Links `new` and returns it, unless its key is there already.
+    ///
+    /// # Errors
+    /// The leaf that has the key, and `new`.
+    ///
+    /// # Safety
+    /// As for [`insert_new`](Self::insert_new).
+    pub(crate) unsafe fn get_or_insert_new(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        new: Unlinked<L>,
+    ) -> Result<Ref<'_, L>, (Ref<'_, L>, Unlinked<L>)> {
+        let mut walk = self.walk(tree);
+        // Protected before it is linked, so that it stays so when somebody removes it at once.
+        let guard = walk.operation.guard(0, new.pointer().as_ptr().cast());
+        // SAFETY: as in `insert_new`.
+        let inserted = match unsafe { walk.insert(key, new.pointer()) } {
+            Ok(()) => Ok(Ref { leaf: new.into_raw(), guard, tree: PhantomData }),
+            Err(depth) => Err((Self::reference(&walk, depth), new)),
+        };
+        walk.end(inserted)
+    }
+
+    /// Puts `new` in the place of `old`, if that is still linked.
+    ///
+    /// # Errors
+    /// The leaf that has the key instead, if one has, and `new`.
+    ///
+    /// # Safety
+    /// As for [`insert_new`](Self::insert_new).
+    pub(crate) unsafe fn replace_new(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        old: NonNull<L>,
+        new: Unlinked<L>,
+    ) -> Result<(), Refused<'_, L>> {
+        let mut walk = self.walk(tree);
+        // SAFETY: 1 of the contract.
+        let replaced = unsafe { Self::replace_on(&mut walk, key, old, new) }
+            .map_err(|(there, new)| (there.map(|depth| Self::reference(&walk, depth)), new));
+        walk.end(replaced)
+    }
+
+    /// Puts `new` in the place of `old`, if that is still linked, and returns it.
+    ///
+    /// # Errors
+    /// As for [`replace_new`](Self::replace_new).
+    ///
+    /// # Safety
+    /// As for [`insert_new`](Self::insert_new).
+    pub(crate) unsafe fn exchange_new(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        old: NonNull<L>,
+        new: Unlinked<L>,
+    ) -> Result<Ref<'_, L>, Refused<'_, L>> {
+        let mut walk = self.walk(tree);
+        let leaf = new.pointer();
+        // As in `get_or_insert_new`.
+        let guard = walk.operation.guard(0, leaf.as_ptr().cast());
+        // SAFETY: 1 of the contract.
+        let replaced = match unsafe { Self::replace_on(&mut walk, key, old, new) } {
+            Ok(()) => Ok(Ref { leaf, guard, tree: PhantomData }),
+            Err((there, new)) => Err((there.map(|depth| Self::reference(&walk, depth)), new)),
+        };
+        walk.end(replaced)
+    }
+
+    /// Linearization: the CAS, or the second read of the edge to another leaf of this key, or as for
+    /// [`insert`](Walk::insert) where none is found.
+    ///
+    /// # Safety
+    /// As for [`insert_new`](Self::insert_new).
+    unsafe fn replace_on(
+        walk: &mut Walk<'_, L>,
+        key: L::Key<'_>,
+        old: NonNull<L>,
+        new: Unlinked<L>,
+    ) -> Result<(), (Option<Depth>, Unlinked<L>)> {
+        loop {
+            let Some(depth) = walk.descend(key) else { return Err((None, new)) };
+            if walk.leaf_pointer(depth) != old {
+                let is_same_key = walk.leaf(depth).first_difference(key).is_none();
+                return Err((is_same_key.then_some(depth), new));
+            }
+            // SAFETY: as in `insert_new`.
+            if unsafe { walk.replace(depth, new.pointer()) } {
+                new.into_raw();
+                return Ok(());
             }
         }
+    }
+
+    /// Takes the trees apart into their leaves.
+    pub(crate) fn take_leaves(&mut self) -> Leaves<L> {
+        // SAFETY: borrowed exclusively, so no operation and no guard is left.
+        unsafe { Leaves::new(&mut self.roots) }
+    }
+}
+
+impl<L: Leaf> Drop for Forest<L> {
+    fn drop(&mut self) {
+        drop(self.take_leaves());
     }
 }
 

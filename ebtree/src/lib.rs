@@ -23,11 +23,13 @@
 //! | promise | |
 //! | --- | --- |
 //! | progress | every operation is lock-free, ordered searches and walks too |
-//! | one key | `get`, `insert`, `remove`, `try_insert`, `get_or_insert_with` are linearizable |
-//! | order | a key present during the whole call is never passed over; results are in strict order |
+//! | one key | `get`, `insert`, `remove`, `update`, `compute`, `compare_exchange` and the like are linearizable |
+//! | order | a key present during the whole call is never passed over; results are in strict order, from both ends |
 //! | memory | unlinked objects not yet freed are bounded, whatever a reader does: see [`Domain`] |
 //! | values | dropped exactly once, perhaps later and on another thread |
-//! | panics | in a visitor or predicate leave the tree as it was |
+//! | panics | in a closure or a method of a key leave the tree usable, and leak nothing |
+//!
+//! With the feature `serde`, maps implement its `Serialize` and `Deserialize`.
 //!
 //! Modules, in reading order: [`key`], [`tree`], [`prefix`] (longest match), [`intrusive`] (leaves that the caller allocates).
 
@@ -48,7 +50,7 @@ pub use key::Key;
 pub use pool::advise_huge_pages;
 pub use prefix::{EbPrefixTree, Ipv4Prefix, Ipv6Prefix};
 pub use reclaim::Domain;
-pub use tree::{EbTree, Entry};
+pub use tree::{Change, CompareExchangeError, Cursor, EbTree, Entry};
 
 #[doc(hidden)]
 pub use sync::Mutant;

@@ -30,14 +30,16 @@ mod batch;
 mod builder;
 pub(crate) mod descent;
 pub(crate) mod lanes;
+pub(crate) mod leaves;
 mod longest;
 mod many;
 mod map;
 pub(crate) mod ordered;
 mod read;
 mod scan;
+pub(crate) mod unlinked;
 mod write;
 
 pub use builder::Builder;
 pub use many::DrainUntil;
-pub use map::{EbTree, Entry, Iter, Range};
+pub use map::{Change, CompareExchangeError, Cursor, EbTree, Entry, IntoIter, Iter, Range};

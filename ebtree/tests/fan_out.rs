@@ -109,7 +109,20 @@ fn compare<K: Key + Ord + Debug>(
             }
         }
     }
-    assert!(ours.iter().map(|it| it.key().clone()).eq(oracle.into_keys()));
+    assert!(ours.iter().map(|it| it.key().clone()).eq(oracle.keys().cloned()));
+    assert!(ours.iter().rev().map(|it| it.key().clone()).eq(oracle.keys().rev().cloned()));
+    assert!(ours.clone().into_iter().rev().eq(oracle.clone().into_iter().rev()));
+    for (key, value) in &oracle {
+        let changed =
+            ours.compute(key, |there| there.map(|there| there + 1).filter(|it| it % 2 == 0));
+        assert_eq!(changed.before.map(|it| *it), Some(*value));
+        assert_eq!(changed.after.map(|it| *it), Some(value + 1).filter(|it| it % 2 == 0));
+        if let Some(entry) = ours.get(key) {
+            assert!(ours.compare_exchange(&entry, *value).is_ok() && !ours.remove_entry(&entry));
+        }
+    }
+    oracle.retain(|_, value| *value % 2 == 1);
+    assert!(ours.iter().map(|it| (it.key().clone(), *it)).eq(oracle));
 }
 
 fn builder<K: Key>() -> ebtree::tree::Builder<K, usize> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bolero::{TypeGenerator, check};
-use ebtree::{Domain, EbTree, Entry, Key};
+use ebtree::{Cursor, Domain, EbTree, Entry, Key};
 
 /// Keys are drawn from few values, so that operations meet.
 #[derive(Clone, Copy, Debug, TypeGenerator)]
@@ -26,7 +26,42 @@ enum Operation {
     Le(u8),
     Lt(u8),
     Range(u8, u8),
+    BothEnds(u8, u8, u64),
+    Update(u8, u16),
+    Compute(u8, Option<u16>),
+    ReplaceIf(u8, u16, bool),
+    CompareExchange(u8, u16, Meanwhile),
+    RemoveEntry(u8, Meanwhile),
+    Copy,
     Flush,
+}
+
+/// What happens to an entry between its reading and its use.
+#[derive(Clone, Copy, Debug, TypeGenerator)]
+enum Meanwhile {
+    Nothing,
+    Replaced(u16),
+    Removed,
+    RemovedAndInserted,
+}
+
+impl Meanwhile {
+    fn happen<K: Key + Ord>(self, ours: &EbTree<K, u16>, oracle: &mut BTreeMap<K, u16>, key: &K) {
+        match self {
+            Self::Nothing => {}
+            Self::Replaced(value) => {
+                ours.insert(key.clone(), value);
+                oracle.insert(key.clone(), value);
+            }
+            Self::Removed => {
+                assert_eq!(ours.remove(key).map(|entry| *entry), oracle.remove(key));
+            }
+            Self::RemovedAndInserted => {
+                let value = ours.remove(key).map(|entry| *entry);
+                value.into_iter().for_each(|value| drop(ours.insert(key.clone(), value)));
+            }
+        }
+    }
 }
 
 fn pair<K: Key, V: Copy + Send + Sync + 'static>(entry: Option<Entry<'_, K, V>>) -> Option<(K, V)> {
@@ -103,6 +138,84 @@ fn compare<K: Key + Ord + std::fmt::Debug>(operations: &[Operation], key: impl F
                     oracle.range(low..high).map(|(k, v)| (k.clone(), *v)).collect();
                 assert_eq!(walked, expected, "{operation:?}");
             }
+            Operation::BothEnds(a, b, mut sides) => {
+                let (low, high) = (key(a).min(key(b)), key(a).max(key(b)));
+                let bounds = (Bound::Excluded(low.clone()), Bound::Included(high.clone()));
+                let mut expected = oracle.range(bounds.clone());
+                let mut walk = ours.range(bounds);
+                loop {
+                    let front = sides & 1 == 0;
+                    sides = sides.rotate_right(1);
+                    let (met, due) = if front {
+                        (walk.next(), expected.next())
+                    } else {
+                        (walk.next_back(), expected.next_back())
+                    };
+                    let met = pair(met);
+                    assert_eq!(met, owned(due), "{operation:?}");
+                    if met.is_none() {
+                        break;
+                    }
+                }
+                assert!(walk.next().is_none() && walk.next_back().is_none());
+            }
+            Operation::Update(k, v) => {
+                let new = ours.update(&key(k), |old| old ^ v).map(|entry| *entry);
+                let expected = oracle.get_mut(&key(k)).map(|old| {
+                    *old ^= v;
+                    *old
+                });
+                assert_eq!(new, expected, "{operation:?}");
+            }
+            Operation::Compute(k, v) => {
+                let change = ours.compute(&key(k), |there| {
+                    assert_eq!(there, oracle.get(&key(k)), "{operation:?}");
+                    v
+                });
+                assert_eq!(pair(change.after).map(|(_, v)| v), v);
+                let before = match v {
+                    Some(v) => oracle.insert(key(k), v),
+                    None => oracle.remove(&key(k)),
+                };
+                assert_eq!(change.before.map(|entry| *entry), before, "{operation:?}");
+            }
+            Operation::ReplaceIf(k, v, yes) => {
+                let replaced = ours.replace_if(&key(k), v, |_| yes).map(|entry| *entry);
+                let there = oracle.get_mut(&key(k)).filter(|_| yes);
+                let expected = there.map(|there| core::mem::replace(there, v));
+                assert_eq!(replaced, expected.ok_or(v), "{operation:?}");
+            }
+            Operation::CompareExchange(k, v, meanwhile) => {
+                let Some(entry) = ours.get(&key(k)) else { continue };
+                meanwhile.happen(&ours, &mut oracle, &key(k));
+                match ours.compare_exchange(&entry, v) {
+                    Ok(new) => {
+                        assert!(matches!(meanwhile, Meanwhile::Nothing), "{operation:?}");
+                        assert_eq!(oracle.insert(new.key().clone(), *new), Some(*entry));
+                    }
+                    Err(refused) => {
+                        assert!(!matches!(meanwhile, Meanwhile::Nothing), "{operation:?}");
+                        assert_eq!(refused.new, v);
+                        assert_eq!(refused.current.as_deref(), oracle.get(&key(k)));
+                    }
+                }
+            }
+            Operation::RemoveEntry(k, meanwhile) => {
+                let Some(entry) = ours.get(&key(k)) else { continue };
+                meanwhile.happen(&ours, &mut oracle, &key(k));
+                let removed = ours.remove_entry(&entry);
+                assert_eq!(removed, matches!(meanwhile, Meanwhile::Nothing), "{operation:?}");
+                if removed {
+                    assert_eq!(oracle.remove(&key(k)), Some(*entry));
+                }
+            }
+            Operation::Copy => {
+                let copy = ours.clone();
+                copy.remove(&key(0));
+                let all: Vec<_> = ours.clone().into_iter().rev().collect();
+                let expected: Vec<_> = oracle.iter().rev().map(|(k, v)| (k.clone(), *v)).collect();
+                assert_eq!(all, expected, "the copy is one of its own");
+            }
             Operation::Flush => {
                 ours.domain().flush();
                 assert_eq!(ours.domain().unreclaimed(), 0, "nobody protects anything here");
@@ -111,7 +224,13 @@ fn compare<K: Key + Ord + std::fmt::Debug>(operations: &[Operation], key: impl F
         assert_eq!(ours.is_empty(), oracle.is_empty());
     }
     let walked: Vec<_> = ours.iter().map(|e| (e.key().clone(), *e.value())).collect();
-    assert_eq!(walked, oracle.into_iter().collect::<Vec<_>>());
+    assert!(walked.iter().map(|(k, v)| (k, v)).eq(&oracle));
+    let mut cursor = Cursor::end();
+    let back = std::iter::from_fn(|| pair(cursor.prev(&ours))).take(walked.len() + 1);
+    assert!(back.eq(walked.iter().rev().cloned()));
+    let onward = std::iter::from_fn(|| pair(cursor.next(&ours))).take(walked.len() + 1);
+    assert!(onward.eq(walked.iter().cloned()));
+    assert!(ours.into_iter().eq(oracle));
 }
 
 #[test]

@@ -86,6 +86,18 @@ impl<K: Key, V: Send + Sync + 'static> Extend<(K, V)> for EbTree<K, V> {
     }
 }
 
+impl<'a, K: Key + Copy, V: Copy + Send + Sync + 'static> Extend<(&'a K, &'a V)> for &EbTree<K, V> {
+    fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, pairs: I) {
+        self.extend(pairs.into_iter().map(|(key, value)| (*key, *value)));
+    }
+}
+
+impl<'a, K: Key + Copy, V: Copy + Send + Sync + 'static> Extend<(&'a K, &'a V)> for EbTree<K, V> {
+    fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, pairs: I) {
+        (&*self).extend(pairs);
+    }
+}
+
 #[cfg(not(loom))]
 impl<K: Key, V: Send + Sync + 'static> FromIterator<(K, V)> for EbTree<K, V> {
     /// Collects into a map in the [global](crate::Domain::global) domain. Of pairs with one key the last stays.

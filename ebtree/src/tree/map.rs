@@ -1,7 +1,14 @@
 //! `EbTree`: the tree as a map that owns its keys and values.
 
+mod change;
+mod cursor;
+mod owned;
+mod range;
+#[cfg(feature = "serde")]
+mod serde;
+
 use core::fmt;
-use core::ops::{Bound, RangeBounds};
+use core::ops::{Deref, RangeBounds};
 use core::ptr::NonNull;
 
 use crate::intrusive::{Forest, Leaf, Ref, Retire};
@@ -10,6 +17,13 @@ use crate::pool;
 use crate::reclaim::Domain;
 use crate::sync::Tracked;
 use crate::tree::builder::{Builder, Roots};
+use crate::tree::unlinked::Unlinked;
+
+pub use self::change::{Change, CompareExchangeError};
+pub use self::cursor::Cursor;
+pub use self::owned::IntoIter;
+pub(super) use self::range::is_below;
+pub use self::range::{Iter, Range};
 
 /// The leaf of a map.
 #[repr(align(16))]
@@ -25,11 +39,23 @@ impl<K, V> MapLeaf<K, V> {
     }
 
     /// # Safety
-    /// 1. `leaf` came from `boxed` and was never linked.
+    /// 1. `leaf` came from `boxed`, and nobody else reads or frees it, now or later.
     unsafe fn unbox(leaf: NonNull<Self>) -> (K, V) {
         // SAFETY: 1 of the contract.
         let leaf = unsafe { pool::unbox(leaf) };
         (leaf.key, leaf.value)
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> MapLeaf<K, V> {
+    fn unlinked(key: K, value: V) -> Unlinked<Self> {
+        // SAFETY: from `boxed` just now, which is what `Leaf::free` takes.
+        unsafe { Unlinked::new(Self::boxed(key, value)) }
+    }
+
+    fn take_apart(new: Unlinked<Self>) -> (K, V) {
+        // SAFETY: from `boxed`, by `unlinked`; no tree links it, and it was ours alone.
+        unsafe { Self::unbox(new.into_raw()) }
     }
 }
 
@@ -85,6 +111,13 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 /// Operations take `O(d)` steps, where `d` is the depth of the tree at the key: at most the number of bits of a key, and
 /// about `1.4 log₂ n` for evenly spread keys.
 ///
+/// An entry never changes: a value is replaced by a new entry in the place of the old one. So a change that depends on what
+/// is there runs again when another thread was faster: [`update`](Self::update), [`compute`](Self::compute),
+/// [`compare_exchange`](Self::compare_exchange).
+///
+/// Maps are not compared, and have no `PartialEq`: two that others change need not be equal at any instant for a walk over
+/// both to find them so.
+///
 /// Values are dropped by the [`Domain`], when nobody looks at them any more: later than they are removed, and
 /// perhaps on another thread. [`Domain::flush`] does it at once where it can.
 ///
@@ -131,6 +164,11 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         Self { forest: Forest::new_in(bits, domain), roots }
     }
 
+    /// Returns an empty map like this one.
+    pub(super) fn empty_like(&self) -> Self {
+        Self::with_roots(self.forest.trees().ilog2(), self.roots, self.domain().clone())
+    }
+
     /// Returns the domain.
     #[must_use]
     pub const fn domain(&self) -> &Domain {
@@ -159,16 +197,20 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// absent in between. Lock-free; linearizable.
     pub fn insert(&self, key: K, value: V) -> Option<Entry<'_, K, V>> {
         let (root, query) = (self.roots.of(&key), key.clone());
-        let new = MapLeaf::boxed(key, value);
+        let mut new = MapLeaf::unlinked(key, value);
         loop {
-            // SAFETY: `new` is ours until it is linked; its key is `query`; freed by `Leaf::free` only.
-            match unsafe { self.forest.insert(root, &query, new) } {
+            // SAFETY: the key of `new` is `query`.
+            let (there, back) = match unsafe { self.forest.insert_new(root, &query, new) } {
                 Ok(()) => return None,
-                Err(old) => {
-                    // SAFETY: as above; it was not linked.
-                    if unsafe { self.forest.replace_if(root, &query, old.as_ptr(), new) } {
-                        return Some(Entry(old));
-                    }
+                Err(refused) => refused,
+            };
+            new = back;
+            let mut there = Some(there);
+            while let Some(old) = there {
+                // SAFETY: as above.
+                match unsafe { self.forest.replace_new(root, &query, old.as_ptr(), new) } {
+                    Ok(()) => return Some(Entry(old)),
+                    Err(refused) => (there, new) = refused,
                 }
             }
         }
@@ -180,13 +222,10 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// The entry that has the key already, and the value that was not inserted.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), (Entry<'_, K, V>, V)> {
         let (root, query) = (self.roots.of(&key), key.clone());
-        let new = MapLeaf::boxed(key, value);
-        // SAFETY: as in `insert`.
-        unsafe { self.forest.insert(root, &query, new) }.map_err(|there| {
-            // SAFETY: from `boxed`, and not linked, as `insert` says.
-            let (_, value) = unsafe { MapLeaf::unbox(new) };
-            (Entry(there), value)
-        })
+        let new = MapLeaf::unlinked(key, value);
+        // SAFETY: the key of `new` is `query`.
+        unsafe { self.forest.insert_new(root, &query, new) }
+            .map_err(|(there, new)| (Entry(there), MapLeaf::take_apart(new).1))
     }
 
     /// Returns the entry of a key, inserting it first if it is not there. Of several threads that do so at once,
@@ -196,15 +235,11 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
             return there;
         }
         let (root, query) = (self.roots.of(&key), key.clone());
-        let new = MapLeaf::boxed(key, value());
-        // SAFETY: as in `insert`.
-        match unsafe { self.forest.get_or_insert(root, &query, new) } {
+        let new = MapLeaf::unlinked(key, value());
+        // SAFETY: the key of `new` is `query`.
+        match unsafe { self.forest.get_or_insert_new(root, &query, new) } {
             Ok(inserted) => Entry(inserted),
-            Err(there) => {
-                // SAFETY: from `boxed`, and not linked, as `get_or_insert` says.
-                drop(unsafe { MapLeaf::unbox(new) });
-                Entry(there)
-            }
+            Err((there, _)) => Entry(there),
         }
     }
 
@@ -271,19 +306,32 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         self.forest.below(self.roots.of(key), key, false).map(Entry)
     }
 
-    /// Walks all entries in ascending order.
+    /// Walks all entries in ascending order, or from both ends.
     ///
     /// A key that is present during the whole life of the walk is seen once; one that comes or goes
-    /// meanwhile may or may not be seen.
+    /// meanwhile may or may not be seen. A walk keeps nothing alive and may stand still for as long as it likes. To
+    /// keep a place without borrowing the map, see [`Cursor`].
     #[must_use]
     pub fn iter(&self) -> Iter<'_, K, V> {
         self.range(..)
     }
 
-    /// Walks the entries in a range of keys in ascending order, as [`iter`](Self::iter) does.
+    /// Walks the entries in a range of keys in ascending order, or from both ends, as [`iter`](Self::iter) does. A range
+    /// that starts beyond its end is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use ebtree::EbTree;
+    /// let tree = EbTree::from([(1_u32, 'a'), (2, 'b'), (3, 'c'), (4, 'd')]);
+    /// let mut middle = tree.range(2..=4);
+    /// assert_eq!(middle.next_back().map(|entry| *entry), Some('d'));
+    /// assert_eq!(middle.next().map(|entry| *entry), Some('b'));
+    /// assert!(tree.range(..3).rev().map(|entry| *entry.key()).eq([2, 1]));
+    /// ```
     #[must_use]
     pub fn range(&self, range: impl RangeBounds<K>) -> Range<'_, K, V> {
-        Range { tree: self, from: range.start_bound().cloned(), to: range.end_bound().cloned() }
+        Range::new(self, range.start_bound().cloned(), range.end_bound().cloned())
     }
 
     /// Returns whether the map was empty at some instant of the call.
@@ -319,8 +367,10 @@ impl<'t, K: Key, V: Send + Sync + 'static> IntoIterator for &'t EbTree<K, V> {
     }
 }
 
-/// An entry that was found or removed. Its key and value are not dropped while this guard lives. It stays on
-/// its thread, and blocks nobody.
+/// An entry that was found or removed: a guard that leads to the value, as a `Box` does. Its key and value are not
+/// dropped while it lives. It stays on its thread, and blocks nobody.
+///
+/// An entry never changes. When its value is replaced the map has a new entry, and this one is still the old.
 pub struct Entry<'t, K: Key, V: Send + Sync + 'static>(pub(super) Ref<'t, MapLeaf<K, V>>);
 
 impl<K: Key, V: Send + Sync + 'static> Entry<'_, K, V> {
@@ -337,55 +387,16 @@ impl<K: Key, V: Send + Sync + 'static> Entry<'_, K, V> {
     }
 }
 
+impl<K: Key, V: Send + Sync + 'static> Deref for Entry<'_, K, V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        self.value()
+    }
+}
+
 impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug for Entry<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Entry").field(self.key()).field(self.value()).finish()
-    }
-}
-
-/// A walk over all entries; see [`EbTree::iter`].
-pub type Iter<'t, K, V> = Range<'t, K, V>;
-
-/// A walk over a range of keys; see [`EbTree::range`].
-pub struct Range<'t, K: Key, V: Send + Sync + 'static> {
-    tree: &'t EbTree<K, V>,
-    from: Bound<K>,
-    to: Bound<K>,
-}
-
-impl<'t, K: Key, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
-    type Item = Entry<'t, K, V>;
-
-    /// Returns the next entry. A key inserted between the last one and this call may be passed over only if it
-    /// was not present during the whole call.
-    fn next(&mut self) -> Option<Entry<'t, K, V>> {
-        let next = match &self.from {
-            Bound::Unbounded => self.tree.first(),
-            Bound::Included(key) => self.tree.ge(key),
-            Bound::Excluded(key) => self.tree.gt(key),
-        }?;
-        let inside = match &self.to {
-            Bound::Unbounded => true,
-            Bound::Included(end) => {
-                is_below(next.key(), end) || next.key().first_difference(end).is_none()
-            }
-            Bound::Excluded(end) => is_below(next.key(), end),
-        };
-        if !inside {
-            return None;
-        }
-        self.from = Bound::Excluded(next.key().clone());
-        Some(next)
-    }
-}
-
-/// Whether `key` comes before `end` in the order of the tree.
-pub(super) fn is_below<K: Key>(key: &K, end: &K) -> bool {
-    key.first_difference(end).is_some_and(|position| end.bit(position))
-}
-
-impl<K: Key + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for Range<'_, K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Range").field("from", &self.from).field("to", &self.to).finish()
     }
 }

@@ -1,0 +1,124 @@
+//! Walks over a borrowed map: a position at either end, and a search from it at each step.
+
+use core::fmt;
+use core::iter::FusedIterator;
+use core::ops::Bound;
+
+use super::{EbTree, Entry};
+use crate::key::Key;
+
+/// A walk over all entries; see [`EbTree::iter`].
+pub type Iter<'t, K, V> = Range<'t, K, V>;
+
+/// A walk over a range of keys, from both ends; see [`EbTree::range`].
+///
+/// Each step is one ordered search, in `O(d)`. The two ends never cross, each gives keys in strict order, and no key comes
+/// from both. After the first `None`, from whichever end, the walk is over, also when keys are inserted afterwards.
+pub struct Range<'t, K: Key, V: Send + Sync + 'static> {
+    tree: &'t EbTree<K, V>,
+    from: Bound<K>,
+    to: Bound<K>,
+    over: bool,
+}
+
+impl<'t, K: Key, V: Send + Sync + 'static> Range<'t, K, V> {
+    pub(super) const fn new(tree: &'t EbTree<K, V>, from: Bound<K>, to: Bound<K>) -> Self {
+        Self { tree, from, to, over: false }
+    }
+}
+
+impl<'t, K: Key, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
+    type Item = Entry<'t, K, V>;
+
+    /// Returns the next entry. A key inserted between the last one and this call may be passed over only if it
+    /// was not present during the whole call.
+    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+        if self.over {
+            return None;
+        }
+        let next = self.tree.above(self.from.as_ref());
+        let next = next.filter(|next| is_before_end(next.key(), &self.to));
+        match &next {
+            Some(next) => self.from = Bound::Excluded(next.key().clone()),
+            None => self.over = true,
+        }
+        next
+    }
+
+    fn last(mut self) -> Option<Entry<'t, K, V>> {
+        self.next_back()
+    }
+}
+
+impl<'t, K: Key, V: Send + Sync + 'static> DoubleEndedIterator for Range<'t, K, V> {
+    /// Returns the next entry from the end; otherwise as [`next`](Iterator::next).
+    fn next_back(&mut self) -> Option<Entry<'t, K, V>> {
+        if self.over {
+            return None;
+        }
+        let next = self.tree.below(self.to.as_ref());
+        let next = next.filter(|next| is_after_start(next.key(), &self.from));
+        match &next {
+            Some(next) => self.to = Bound::Excluded(next.key().clone()),
+            None => self.over = true,
+        }
+        next
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> FusedIterator for Range<'_, K, V> {}
+
+impl<K: Key, V: Send + Sync + 'static> Clone for Range<'_, K, V> {
+    /// Returns a walk over what is left of this one.
+    fn clone(&self) -> Self {
+        Self { tree: self.tree, from: self.from.clone(), to: self.to.clone(), over: self.over }
+    }
+}
+
+impl<K: Key + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for Range<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Range");
+        shown.field("from", &self.from).field("to", &self.to).field("over", &self.over).finish()
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+    /// Returns the first entry of a range that starts here.
+    pub(super) fn above(&self, start: Bound<&K>) -> Option<Entry<'_, K, V>> {
+        match start {
+            Bound::Unbounded => self.first(),
+            Bound::Included(key) => self.ge(key),
+            Bound::Excluded(key) => self.gt(key),
+        }
+    }
+
+    /// Returns the last entry of a range that ends here.
+    pub(super) fn below(&self, end: Bound<&K>) -> Option<Entry<'_, K, V>> {
+        match end {
+            Bound::Unbounded => self.last(),
+            Bound::Included(key) => self.le(key),
+            Bound::Excluded(key) => self.lt(key),
+        }
+    }
+}
+
+/// Whether `key` comes before `end` in the order of the tree.
+pub(crate) fn is_below<K: Key>(key: &K, end: &K) -> bool {
+    key.first_difference(end).is_some_and(|position| end.bit(position))
+}
+
+fn is_before_end<K: Key>(key: &K, end: &Bound<K>) -> bool {
+    match end {
+        Bound::Unbounded => true,
+        Bound::Included(end) => !is_below(end, key),
+        Bound::Excluded(end) => is_below(key, end),
+    }
+}
+
+fn is_after_start<K: Key>(key: &K, start: &Bound<K>) -> bool {
+    match start {
+        Bound::Unbounded => true,
+        Bound::Included(start) => !is_below(key, start),
+        Bound::Excluded(start) => is_below(start, key),
+    }
+}
