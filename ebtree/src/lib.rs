@@ -35,6 +35,7 @@
 
 pub mod intrusive;
 pub mod key;
+pub mod multi;
 pub mod prefix;
 pub mod tree;
 
@@ -45,7 +46,8 @@ mod pool;
 mod reclaim;
 mod sync;
 
-pub use key::Key;
+pub use key::{ByteKey, FixedWidthKey, Key, KeyTooLong, StrKey};
+pub use multi::EbMultiTree;
 #[cfg(not(loom))]
 pub use pool::advise_huge_pages;
 pub use prefix::{EbPrefixTree, Ipv4Prefix, Ipv6Prefix};

@@ -1,6 +1,6 @@
-//! Integers: a position is the number of the bit, from the least significant end.
+//! Integers, and what is numbered as they are: a position is the number of the bit, from the least significant end.
 
-use super::Key;
+use super::{FixedWidthKey, Key};
 
 macro_rules! unsigned_keys {
     ($($ty:ty)*) => {$(
@@ -22,6 +22,10 @@ macro_rules! unsigned_keys {
                 let below = Self::BITS.saturating_sub(u64::BITS);
                 (self.wrapping_shr(below) as u64) << u64::BITS.saturating_sub(Self::BITS)
             }
+        }
+
+        impl FixedWidthKey for $ty {
+            const BITS: u32 = Self::BITS;
         }
     )*};
 }
@@ -45,14 +49,60 @@ macro_rules! signed_keys {
                 (self.cast_unsigned() ^ Self::MIN.cast_unsigned()).leading()
             }
         }
+
+        impl FixedWidthKey for $ty {
+            const BITS: u32 = Self::BITS;
+        }
     )*};
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a bit number fits 16 bits")]
 mod unsigned {
-    use super::Key;
+    use super::{FixedWidthKey, Key};
 
     unsigned_keys!(u8 u16 u32 u64 u128 usize);
 }
 
 signed_keys!(i8 i16 i32 i64 i128 isize);
+
+impl Key for bool {
+    #[inline]
+    fn first_difference(&self, other: &Self) -> Option<u16> {
+        (self != other).then_some(0)
+    }
+
+    #[inline]
+    fn bit(&self, _: u16) -> bool {
+        *self
+    }
+
+    #[inline]
+    fn leading(&self) -> u64 {
+        u64::from(*self) << (u64::BITS - <Self as FixedWidthKey>::BITS)
+    }
+}
+
+impl FixedWidthKey for bool {
+    const BITS: u32 = 1;
+}
+
+impl Key for char {
+    #[inline]
+    fn first_difference(&self, other: &Self) -> Option<u16> {
+        u32::from(*self).first_difference(&u32::from(*other))
+    }
+
+    #[inline]
+    fn bit(&self, position: u16) -> bool {
+        u32::from(*self).bit(position)
+    }
+
+    #[inline]
+    fn leading(&self) -> u64 {
+        u64::from(u32::from(*self)) << (u64::BITS - <Self as FixedWidthKey>::BITS)
+    }
+}
+
+impl FixedWidthKey for char {
+    const BITS: u32 = (Self::MAX as u32).ilog2() + 1;
+}

@@ -228,6 +228,16 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
             .map_err(|(there, new)| (Entry(there), MapLeaf::take_apart(new).1))
     }
 
+    /// Inserts a key that is not there yet and returns its entry, or gives the value back.
+    pub(crate) fn insert_or_give_back(&self, key: K, value: V) -> Result<Entry<'_, K, V>, V> {
+        let (root, query) = (self.roots.of(&key), key.clone());
+        let new = MapLeaf::unlinked(key, value);
+        // SAFETY: the key of `new` is `query`.
+        unsafe { self.forest.get_or_insert_new(root, &query, new) }
+            .map(Entry)
+            .map_err(|(_, new)| MapLeaf::take_apart(new).1)
+    }
+
     /// Returns the entry of a key, inserting it first if it is not there. Of several threads that do so at once,
     /// one inserts and all get its entry; `value` may run on each of them.
     pub fn get_or_insert_with(&self, key: K, value: impl FnOnce() -> V) -> Entry<'_, K, V> {

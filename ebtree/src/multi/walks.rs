@@ -1,0 +1,134 @@
+//! Walks over the entries of a map with several values of a key.
+
+use core::fmt;
+use core::iter::FusedIterator;
+use core::ops::{Bound, RangeBounds};
+
+use super::{EbMultiTree, Entry, MultiKey, Numbered};
+use crate::tree;
+
+/// A walk over all entries; see [`EbMultiTree::iter`].
+pub type Iter<'t, K, V> = Range<'t, K, V>;
+
+/// A walk over the entries in a range of keys, from both ends; see [`EbMultiTree::range`].
+#[derive(Clone)]
+pub struct Range<'t, K: MultiKey, V: Send + Sync + 'static>(tree::Range<'t, Numbered<K>, V>);
+
+/// Takes entries from the front of a map; see [`EbMultiTree::drain_until`].
+#[must_use = "entries are taken as the iterator is driven"]
+pub struct DrainUntil<'t, K: MultiKey, V: Send + Sync + 'static>(
+    tree::DrainUntil<'t, Numbered<K>, V>,
+);
+
+impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
+    /// Walks all entries by ascending keys, and those of one key oldest first; or from both ends.
+    ///
+    /// An entry that is present during the whole life of the walk is seen once; one that comes or goes meanwhile may or may not be
+    /// seen. A walk keeps nothing alive and may stand still for as long as it likes.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Range(self.tree.iter())
+    }
+
+    /// Walks the entries in a range of keys, as [`iter`](Self::iter) does.
+    #[must_use]
+    pub fn range<'k>(&self, range: impl RangeBounds<&'k K>) -> Range<'_, K, V>
+    where
+        K: 'k,
+    {
+        let start = match range.start_bound() {
+            Bound::Unbounded => Bound::Unbounded,
+            Bound::Included(key) => Bound::Included(Numbered::first(*key)),
+            Bound::Excluded(key) => Bound::Excluded(Numbered::last(*key)),
+        };
+        let end = match range.end_bound() {
+            Bound::Unbounded => Bound::Unbounded,
+            Bound::Included(key) => Bound::Included(Numbered::last(*key)),
+            Bound::Excluded(key) => Bound::Excluded(Numbered::first(*key)),
+        };
+        Range(self.tree.range((start, end)))
+    }
+
+    /// Takes the entries whose keys are at most `end`, in order, as the iterator is driven; see
+    /// [`EbTree::drain_until`](crate::EbTree::drain_until), also for when it does not end.
+    pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V> {
+        DrainUntil(self.tree.drain_until(&Numbered::last(end)))
+    }
+}
+
+impl<'t, K: MultiKey, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
+    type Item = Entry<'t, K, V>;
+
+    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+        self.0.next().map(Entry)
+    }
+}
+
+impl<K: MultiKey, V: Send + Sync + 'static> DoubleEndedIterator for Range<'_, K, V> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(Entry)
+    }
+}
+
+impl<K: MultiKey, V: Send + Sync + 'static> FusedIterator for Range<'_, K, V> {}
+
+impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for Range<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<'t, K: MultiKey, V: Send + Sync + 'static> Iterator for DrainUntil<'t, K, V> {
+    type Item = Entry<'t, K, V>;
+
+    /// Takes the next entry. After `None`, entries that were inserted since may come.
+    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+        self.0.next().map(Entry)
+    }
+}
+
+impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for DrainUntil<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DrainUntil").finish_non_exhaustive()
+    }
+}
+
+impl<'t, K: MultiKey, V: Send + Sync + 'static> IntoIterator for &'t EbMultiTree<K, V> {
+    type Item = Entry<'t, K, V>;
+    type IntoIter = Iter<'t, K, V>;
+
+    fn into_iter(self) -> Iter<'t, K, V> {
+        self.iter()
+    }
+}
+
+impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static> Extend<(K, V)>
+    for &EbMultiTree<K, V>
+{
+    /// Inserts each pair: a shared map can be extended too.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        for (key, value) in pairs {
+            let Ok(_) = self.insert(key, value);
+        }
+    }
+}
+
+impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static> Extend<(K, V)>
+    for EbMultiTree<K, V>
+{
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        (&*self).extend(pairs);
+    }
+}
+
+#[cfg(not(loom))]
+impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static>
+    FromIterator<(K, V)> for EbMultiTree<K, V>
+{
+    /// Collects into a map in the [global](crate::Domain::global) domain.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let map = Self::new();
+        (&map).extend(pairs);
+        map
+    }
+}
