@@ -11,8 +11,13 @@
 //! An entry of `u64` to `u64` is a node of 16 bytes and a leaf of 16: 32 bytes, where a general allocator takes
 //! 64. Threads take cells from their cache and give them back there. A cache that runs over gives cells back to the
 //! pages they came from, and one that is empty takes all free cells of some page at once. A page whose cells are all free
-//! is returned to the system. Nothing here waits: the words of pages and the [shelves](shelf) of pages with free
-//! cells change by CAS.
+//! is returned to the system, where the system's pages are no larger. Nothing here waits for another thread: the words of
+//! pages and the [shelves](shelf) of pages with free cells change by CAS.
+//!
+//! What it costs: a thread keeps up to 512 cells of each size that it uses, and part of a page, until it ends or calls
+//! [`Domain::flush`](crate::Domain::flush). Threads that are to rest for long call it first: a kept cell keeps its page. A page keeps its
+//! size for good; where pages cannot be returned (elsewhere than on Linux, or where its pages are larger than 4 KiB) memory that
+//! was used for one size stays with that size.
 //!
 //! Objects of more than 128 bytes, or aligned to more than 16, are the global allocator's; so is everything under `cfg(ebtree_no_pool)`,
 //! which is for tools that watch allocations (AddressSanitizer), under Miri, in models, and where there are no
@@ -55,7 +60,7 @@ use cache::{allocate, give_back};
 ///
 /// A large map is looked up faster, since its addresses are translated faster: in 10⁶ entries of `u64` by a tenth to a fifth. In
 /// return memory is taken 2 MiB at a time, and the system may take back what [`Domain::flush`](crate::Domain::flush) and others
-/// have returned. Of the whole process; off at first. Does nothing where there is no `madvise(MADV_HUGEPAGE)`.
+/// have returned. Of the whole process; off at first, though a system that gives huge pages to everybody does so here too. Does nothing where there is no `madvise(MADV_HUGEPAGE)`.
 #[cfg(not(loom))]
 pub fn advise_huge_pages(on: bool) {
     #[cfg(all(not(any(miri, ebtree_no_pool)), target_has_atomic = "64"))]

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::page::{PAGE, Page};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
 /// Bytes of a region, and what it is aligned to.
 const REGION: usize = 2 << 20;
@@ -114,14 +114,37 @@ fn install(region: usize) -> Option<()> {
 /// 1. All cells of the page are the caller's, and nobody reads them.
 pub(super) unsafe fn discard(number: u32) {
     #[cfg(target_os = "linux")]
-    {
+    if is_whole(system_page()) {
         let memory = memory(number).as_ptr().cast();
-        // SAFETY: a page of our own private memory, whose contents nobody needs (1). A refusal, as where the system's pages
-        // are larger than ours, costs memory, and nothing else.
+        // SAFETY: whole pages of the system's, of our own private memory, whose contents nobody needs (1). A refusal, as for
+        // memory that is locked, costs memory, and nothing else.
         unsafe { libc::madvise(memory, PAGE, libc::MADV_DONTNEED) };
     }
     #[cfg(not(target_os = "linux"))]
     let _ = number;
+}
+
+/// Whether a page of ours is some of the system's. If it is a part of one, its neighbours must not be thrown away with it:
+/// the system rounds lengths up, and refuses no more than an address that is in the middle.
+#[cfg(target_os = "linux")]
+const fn is_whole(system_page: usize) -> bool {
+    system_page > 0 && PAGE.is_multiple_of(system_page)
+}
+
+/// Returns the size of the system's pages.
+#[cfg(target_os = "linux")]
+fn system_page() -> usize {
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: whoever finds nothing asks again.
+    let known = SIZE.load(Ordering::Relaxed);
+    if known > 0 {
+        return known;
+    }
+    // SAFETY: no memory is involved.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    SIZE.store(size, Ordering::Relaxed);
+    size
 }
 
 /// Whether regions that are mapped from now on are to be of huge pages.
@@ -196,4 +219,18 @@ fn map() -> Option<NonNull<u8>> {
 unsafe fn unmap(region: NonNull<u8>) {
     // SAFETY: 1 of the contract.
     unsafe { std::alloc::dealloc(region.as_ptr(), LAYOUT) };
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_page_of_the_systems_is_kept() {
+        assert!(is_whole(4096) && is_whole(1024));
+        for larger in [8192, 16384, 65536, usize::MAX, 0, 3000] {
+            assert!(!is_whole(larger), "{larger}");
+        }
+        assert!(system_page().is_power_of_two());
+    }
 }

@@ -289,8 +289,9 @@ impl Domain {
     /// Lock-free. Inside an operation (a visitor, a value's `drop`) it does nothing: the end of the
     /// outermost operation looks again.
     pub fn flush(&self) {
-        super::scan::flush(self.inner());
-        crate::pool::empty();
+        if super::scan::flush(self.inner()) {
+            crate::pool::empty();
+        }
     }
 
     /// Returns how many objects are unlinked and not yet freed: a sum over threads, exact when they

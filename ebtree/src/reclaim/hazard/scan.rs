@@ -105,11 +105,12 @@ impl Drop for Adopted<'_> {
     }
 }
 
-/// Scans the records of threads that have ended, then this thread's.
-pub(super) fn flush(inner: &Arc<Inner>) {
+/// Scans the records of threads that have ended, then this thread's. Returns false if it did nothing, being called inside an
+/// operation.
+pub(super) fn flush(inner: &Arc<Inner>) -> bool {
     let mut operation = Operation::enter(inner);
     if operation.is_nested() {
-        return;
+        return false;
     }
     inner.each_record(|record| {
         if record.pending.load(Ordering::Relaxed) != 0 && record.acquire() {
@@ -118,6 +119,7 @@ pub(super) fn flush(inner: &Arc<Inner>) {
         }
     });
     operation.scan_at_end();
+    true
 }
 
 /// Frees everything, the last handle being gone.
