@@ -11,6 +11,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "counts of threads and of steps")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -34,6 +35,16 @@ enum Call {
     /// Remove an even value; whether one was.
     RemoveIfEven(bool),
     Get(Value),
+    /// Whether a value is there.
+    Has(bool),
+    /// Put another value in the place of a certain one, either of which may be none.
+    Swap(Value, Value),
+    /// Put the value there, whatever is there.
+    Put(Value),
+    /// Refused, since a certain value is not there.
+    IsNot(Value),
+    /// Refused, since no even value is there.
+    IsNotEven,
 }
 
 impl Call {
@@ -54,6 +65,11 @@ impl Call {
                 (removed == even, if even { ABSENT } else { before })
             }
             Self::Get(got) => (got == before, before),
+            Self::Has(there) => (there == (before != ABSENT), before),
+            Self::Swap(old, new) => (old == before, new),
+            Self::Put(new) => (true, new),
+            Self::IsNot(value) => (value != before, before),
+            Self::IsNotEven => (before == ABSENT || !before.is_multiple_of(2), before),
         };
         right.then_some(after)
     }
@@ -122,12 +138,99 @@ fn steps() -> u64 {
     steps.and_then(|steps| steps.parse().ok()).unwrap_or(8_000)
 }
 
+type Tree = EbTree<u64, Value>;
+
+fn value(entry: Option<ebtree::Entry<'_, u64, Value>>) -> Value {
+    entry.map_or(ABSENT, |entry| *entry)
+}
+
+/// Does one operation, and returns what it says of which keys: of none, where an ordered search found nothing.
+fn one(tree: &Tree, key: u64, new: Value, keys: u64, random: &mut Random) -> Vec<(u64, Call)> {
+    let found = |entry: ebtree::Entry<'_, u64, Value>, call: fn(Value) -> Call| {
+        vec![(*entry.key(), call(*entry))]
+    };
+    let call = match random.next() % 20 {
+        0 => Call::Insert(new, value(tree.insert(key, new))),
+        1 | 2 => {
+            let old = tree.try_insert(key, new).err();
+            Call::TryInsert(new, value(old.map(|(old, _)| old)))
+        }
+        3 => Call::GetOrInsert(new, *tree.get_or_insert_with(key, || new)),
+        4..=6 => Call::Remove(value(tree.remove(&key))),
+        7 => Call::RemoveIfEven(tree.remove_if(&key, |v| v.is_multiple_of(2))),
+        // What an ordered operation returns was there at some instant of the call. What
+        // it does not return is no statement on one key.
+        8 => return tree.pop_first().map_or(Vec::new(), |entry| found(entry, Call::Remove)),
+        9 => return tree.ge(&key).map_or(Vec::new(), |entry| found(entry, Call::Get)),
+        10 => return tree.lt(&key).map_or(Vec::new(), |entry| found(entry, Call::Get)),
+        11 => {
+            let mut seen = Vec::new();
+            let _ = tree.range_with(key.., |key, value| {
+                seen.push((*key, Call::Get(*value)));
+                if seen.len() < 4 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            return seen;
+        }
+        12 => {
+            let mut old = ABSENT;
+            let change = |there: &Value| {
+                old = *there;
+                new
+            };
+            match tree.update(&key, change) {
+                Some(_) => Call::Swap(old, new),
+                None => Call::Get(ABSENT),
+            }
+        }
+        13 => {
+            // Inserts where nothing is, removes what is even, replaces what is odd.
+            let change = tree.compute(&key, |there| {
+                there.is_none_or(|there| !there.is_multiple_of(2)).then_some(new)
+            });
+            Call::Swap(value(change.before), value(change.after))
+        }
+        14 => {
+            let Some(held) = tree.get(&key) else { return Vec::new() };
+            match tree.compare_exchange(&held, new) {
+                Ok(_) => Call::Swap(*held, new),
+                Err(refused) => {
+                    assert_ne!(refused.current.as_deref(), Some(&*held));
+                    Call::Get(value(refused.current))
+                }
+            }
+        }
+        15 => match tree.replace_if(&key, new, |there| there.is_multiple_of(2)) {
+            Ok(old) => Call::Swap(*old, new),
+            Err(_) => Call::IsNotEven,
+        },
+        16 => {
+            let Some(held) = tree.get(&key) else { return Vec::new() };
+            if tree.remove_entry(&held) { Call::Swap(*held, ABSENT) } else { Call::IsNot(*held) }
+        }
+        17 => {
+            let many: Vec<u64> = (0..keys.min(3)).map(|more| (key + more) % keys).collect();
+            let mut seen = Vec::new();
+            tree.get_many_with(&many, |key, value| {
+                seen.push((*key, Call::Get(value.copied().unwrap_or(ABSENT))));
+            });
+            return seen;
+        }
+        18 => {
+            let many: Vec<u64> = (0..keys.min(3)).map(|more| (key + more) % keys).collect();
+            tree.insert_many(many.iter().map(|key| (*key, new)));
+            return many.into_iter().map(|key| (key, Call::Put(new))).collect();
+        }
+        _ if new.is_multiple_of(2) => Call::Has(tree.contains_key(&key)),
+        _ => Call::Get(value(tree.get(&key))),
+    };
+    vec![(key, call)]
+}
+
 /// Lets `threads` threads loose on `keys` keys and returns what happened, key by key.
-fn record(domain: Domain, threads: u64, keys: u64) -> BTreeMap<u64, History> {
-    let tree = EbTree::new_in(domain);
+fn record(tree: &Tree, threads: u64, keys: u64) -> BTreeMap<u64, History> {
     // SeqCst: the counter is what says which operation was over before which.
     let clock = AtomicU64::new(0);
-    let (tree, clock, start) = (&tree, &clock, &Barrier::new(threads as usize));
+    let (clock, start) = (&clock, &Barrier::new(threads as usize));
     let events: Vec<Vec<(u64, Event)>> = thread::scope(|scope| {
         let run = |id: u64| {
             scope.spawn(move || {
@@ -138,40 +241,11 @@ fn record(domain: Domain, threads: u64, keys: u64) -> BTreeMap<u64, History> {
                     // Different for every call, and as often even as odd.
                     let new = (step << 8) | (id << 1) | (random.next() & 1) | (1 << 40);
                     let key = random.next() % keys;
-                    let value = |entry: ebtree::Entry<'_, u64, u64>| *entry.value();
                     let began = clock.fetch_add(1, Ordering::SeqCst);
-                    let (key, call) = match random.next() % 12 {
-                        0 => (key, Call::Insert(new, tree.insert(key, new).map_or(ABSENT, value))),
-                        1 | 2 => {
-                            let old = tree.try_insert(key, new).err();
-                            (key, Call::TryInsert(new, old.map_or(ABSENT, |(old, _)| value(old))))
-                        }
-                        3 => (
-                            key,
-                            Call::GetOrInsert(new, value(tree.get_or_insert_with(key, || new))),
-                        ),
-                        4..=6 => (key, Call::Remove(tree.remove(&key).map_or(ABSENT, value))),
-                        7 => {
-                            (key, Call::RemoveIfEven(tree.remove_if(&key, |v| v.is_multiple_of(2))))
-                        }
-                        // What an ordered operation returns was there at some instant of the call. What
-                        // it does not return is no statement on one key.
-                        8 => match tree.pop_first() {
-                            Some(entry) => (*entry.key(), Call::Remove(value(entry))),
-                            None => continue,
-                        },
-                        9 => match tree.ge(&key) {
-                            Some(entry) => (*entry.key(), Call::Get(value(entry))),
-                            None => continue,
-                        },
-                        10 => match tree.lt(&key) {
-                            Some(entry) => (*entry.key(), Call::Get(value(entry))),
-                            None => continue,
-                        },
-                        _ => (key, Call::Get(tree.get(&key).map_or(ABSENT, value))),
-                    };
+                    let calls = one(tree, key, new, keys, &mut random);
                     let ended = clock.fetch_add(1, Ordering::SeqCst);
-                    events.push((key, Event { call, began, ended }));
+                    let event = |(key, call)| (key, Event { call, began, ended });
+                    events.extend(calls.into_iter().map(event));
                 }
                 events
             })
@@ -195,23 +269,26 @@ fn operations_on_a_key_are_linearizable() {
     let mut judged = 0;
     for threads in [2, 4, 8] {
         for keys in [1, 2, 8, 64] {
-            // Every second run reclaims at once, and so reuses addresses at once.
+            // Every second run reclaims at once, and so reuses addresses at once; every second one has several roots.
             let domain = if keys % 8 == 0 { Domain::new() } else { Domain::with_batch(1) };
-            for (key, history) in record(domain, threads, keys) {
+            let roots = if keys % 3 == 2 { 2 } else { 0 };
+            let tree = EbTree::builder().domain(domain).fan_out_over(roots, 0..=keys).build();
+            for (key, history) in record(&tree, threads, keys) {
                 assert!(is_linearizable(&history), "key {key}, {threads} threads: {history:?}");
                 judged += history.iter().map(Vec::len).sum::<usize>();
             }
         }
     }
     println!("{judged} operations judged");
-    assert!(judged as u64 > steps() * 9, "those that say nothing of a key are few");
+    assert!(judged as u64 > steps() * 11, "those that say nothing of a key are few");
 }
 
 #[test]
 fn one_wrong_answer_is_noticed() {
     let mut flipped = 0;
     for threads in [2, 8] {
-        for history in record(Domain::with_batch(1), threads, 4).into_values() {
+        let tree = EbTree::new_in(Domain::with_batch(1));
+        for history in record(&tree, threads, 4).into_values() {
             assert!(is_linearizable(&history));
             // What the first successful removal of the first thread gave, given once more by a later one.
             let mut removed = None;
@@ -257,7 +334,7 @@ fn the_judge_knows_what_may_overlap() {
     assert!(judge(&[&[insert], &[event(Call::Get(7), 5, 6)]]));
     assert!(!judge(&[&[insert], &[event(Call::Get(ABSENT), 5, 6)]]));
     // Not seen after it was seen.
-    assert!(!judge(&[&[insert], &[event(Call::Get(7), 2, 2), event(Call::Get(ABSENT), 3, 3)]]));
+    assert!(!judge(&[&[insert], &[event(Call::Get(7), 2, 3), event(Call::Get(ABSENT), 3, 4)]]));
     // Of two removals of one value, one gets it.
     let remove = |began| event(Call::Remove(7), began, began + 9);
     assert!(judge(&[&[insert], &[remove(5)], &[event(Call::Remove(ABSENT), 5, 14)]]));
@@ -266,4 +343,22 @@ fn the_judge_knows_what_may_overlap() {
     assert!(!judge(&[&[insert], &[event(Call::RemoveIfEven(true), 5, 6)]]));
     assert!(judge(&[&[insert], &[event(Call::GetOrInsert(9, 7), 5, 6)]]));
     assert!(!judge(&[&[insert], &[event(Call::TryInsert(9, ABSENT), 5, 6)]]));
+    // Each kind of answer after the insert of 7: what is right, and what is not.
+    for (right, wrong) in [
+        (Call::Has(true), Call::Has(false)),
+        (Call::Swap(7, 9), Call::Swap(ABSENT, 9)),
+        (Call::Swap(7, ABSENT), Call::Swap(9, ABSENT)),
+        (Call::IsNot(9), Call::IsNot(7)),
+        (Call::IsNotEven, Call::IsNot(7)),
+    ] {
+        assert!(judge(&[&[insert], &[event(right, 5, 6)]]), "{right:?}");
+        assert!(!judge(&[&[insert], &[event(wrong, 5, 6)]]), "{wrong:?}");
+    }
+    let put = event(Call::Put(8), 5, 6);
+    assert!(judge(&[&[insert], &[put, event(Call::Get(8), 7, 8)]]));
+    assert!(!judge(&[&[insert], &[put, event(Call::Get(7), 7, 8)]]));
+    assert!(!judge(&[&[insert], &[put, event(Call::IsNotEven, 7, 8)]]));
+    // Of two that put another value in the place of 7, one does.
+    let swap = |new| event(Call::Swap(7, new), 5, 9);
+    assert!(!judge(&[&[insert], &[swap(8)], &[swap(9)]]));
 }
