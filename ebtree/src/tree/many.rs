@@ -1,7 +1,5 @@
 //! Operations on many entries of a map, each made of linearizable operations on one.
 
-use core::ops::ControlFlow;
-
 use super::map::{EbTree, Entry, is_below};
 use crate::key::Key;
 
@@ -13,10 +11,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     #[must_use]
     pub fn len(&self) -> usize {
         let mut count = 0;
-        let _: ControlFlow<()> = self.range_with(.., |_, _| {
-            count += 1;
-            ControlFlow::Continue(())
-        });
+        self.for_each_in(.., |_, _| count += 1);
         count
     }
 

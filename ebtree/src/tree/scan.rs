@@ -66,6 +66,24 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         })
     }
 
+    /// Visits all entries in a range of keys in ascending order; see [`range_with`](Self::range_with), which can end earlier.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use ebtree::EbTree;
+    /// let bytes = EbTree::from([(10_u64, 400), (20, 700), (30, 900)]);
+    /// let mut sum = 0;
+    /// bytes.for_each_in(..=20, |_, more| sum += more);
+    /// assert_eq!(sum, 1100);
+    /// ```
+    pub fn for_each_in(&self, range: impl RangeBounds<K>, mut visit: impl FnMut(&K, &V)) {
+        let _: ControlFlow<()> = self.range_with(range, |key, value| {
+            visit(key, value);
+            ControlFlow::Continue(())
+        });
+    }
+
     /// Visits entries from a bound on, across all roots. A break without a value ends the walk as its end does.
     fn each<B>(
         &self,
