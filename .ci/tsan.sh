@@ -12,5 +12,8 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 
 # One test at a time, which libtest runs on its own thread: its hand-over between threads is reported otherwise.
 # Not `reclaim`: it drops domains and scopes at once, whose order is that of fences in the standard library.
-cargo test --release -p ebtree --test stress --test linearize --target "$target" -- --test-threads=1
+cargo test --release -p ebtree --test stress --test linearize --test prefix_stress --test changes \
+    --target "$target" -- --test-threads=1
+cargo test --release -p ebtree --test batch --test scan --test fan_out --test multi --target "$target" -- \
+    --test-threads=1 what_stays a_walk queues
 cargo test --release -p stktable --test table --target "$target" -- the_size_is_never_exceeded

@@ -102,9 +102,10 @@ fn what_stays_is_found_beside_writers() {
     tree.insert_many(staying.iter().map(|key| (*key, *key)));
     let (done, writes) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let mut writers = Vec::new();
         for writer in 0..2 {
             let (tree, done, writes) = (&tree, &done, &writes);
-            scope.spawn(move || {
+            writers.push(scope.spawn(move || {
                 let mut number = writer;
                 while !done.load(Ordering::Relaxed) {
                     number = (number + 7) % 256;
@@ -114,11 +115,13 @@ fn what_stays_is_found_beside_writers() {
                     }
                     writes.fetch_add(1, Ordering::Relaxed);
                 }
-            });
+            }));
         }
         while writes.load(Ordering::Relaxed) < 200_000 {
             tree.get_many_with(&staying, |key, value| assert_eq!(value, Some(key)));
         }
         done.store(true, Ordering::Relaxed);
+        // One by one: the end of a scope is not seen by ThreadSanitizer.
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
 }

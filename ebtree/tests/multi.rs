@@ -219,15 +219,15 @@ fn queues_of_many_threads() {
     let tree: EbMultiTree<u64, (u64, u64)> = EbMultiTree::new_in(Domain::with_batch(32));
     let taken = AtomicU64::new(0);
     let takers: Vec<Vec<(u64, (u64, u64))>> = thread::scope(|scope| {
-        for thread in 0..2 {
+        let givers = [0, 1].map(|thread| {
             let tree = &tree;
             scope.spawn(move || {
                 for number in 0..EACH {
                     let Ok(entry) = tree.insert(number % KEYS, (thread, number));
                     assert_eq!(*entry, (thread, number));
                 }
-            });
-        }
+            })
+        });
         let takers: Vec<_> = (0..2)
             .map(|taker| {
                 let (tree, taken) = (&tree, &taken);
@@ -245,6 +245,8 @@ fn queues_of_many_threads() {
                 })
             })
             .collect();
+        // One by one: the end of a scope is not seen by ThreadSanitizer.
+        givers.into_iter().for_each(|giver| giver.join().unwrap());
         takers.into_iter().map(|taker| taker.join().unwrap()).collect()
     });
     assert!(tree.is_empty());

@@ -107,9 +107,10 @@ fn a_walk_beside_writers_passes_no_key_over() {
     tree.insert_many(staying.iter().map(|key| (*key, *key)));
     let (done, writes) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
+        let mut writers = Vec::new();
         for writer in 0..3_u64 {
             let (tree, done, writes) = (&tree, &done, &writes);
-            scope.spawn(move || {
+            writers.push(scope.spawn(move || {
                 let mut number = writer * 50;
                 while !done.load(Ordering::Relaxed) {
                     number = (number + 137) % 500;
@@ -125,7 +126,7 @@ fn a_walk_beside_writers_passes_no_key_over() {
                     }
                     writes.fetch_add(1, Ordering::Relaxed);
                 }
-            });
+            }));
         }
         while writes.load(Ordering::Relaxed) < 60_000 {
             for forward in [true, false] {
@@ -139,5 +140,7 @@ fn a_walk_beside_writers_passes_no_key_over() {
             }
         }
         done.store(true, Ordering::Relaxed);
+        // One by one: the end of a scope is not seen by ThreadSanitizer.
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
 }
