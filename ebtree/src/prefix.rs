@@ -11,7 +11,6 @@
 //! path with each value, by all threads at once. A walk costs a descent per entry, and nobody else anything.
 
 mod address;
-mod leaf;
 mod network;
 #[cfg(all(test, not(loom)))]
 mod stopped;
@@ -21,15 +20,15 @@ use core::fmt;
 use core::ops::Bound;
 
 pub use self::address::Address;
-use self::leaf::PrefixLeaf;
 pub use self::network::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixError};
 pub use self::walks::{Covered, Covering, Iter, Outermost};
-use crate::intrusive::{Forest, Ref};
+use crate::intrusive::Forest;
 use crate::reclaim::Domain;
+use crate::tree::{self, EbTree};
 
 /// A map from prefixes of addresses to values, which any number of threads use at once, without locks.
 ///
-/// Every operation is lock-free, as those of [`EbTree`](crate::EbTree) are, and no guard ([`Entry`]) can block
+/// Every operation is lock-free, as those of [`EbTree`] are, and no guard ([`Entry`]) can block
 /// anybody. Operations on one prefix are linearizable. Walks return what was present at some instant of the step, and
 /// do not pass over what is present all along.
 ///
@@ -56,11 +55,11 @@ use crate::reclaim::Domain;
 /// # Ok::<(), ebtree::prefix::PrefixError>(())
 /// ```
 pub struct EbPrefixTree<A: Address, V: Send + Sync + 'static> {
-    forest: Forest<PrefixLeaf<A, V>>,
+    tree: EbTree<Prefix<A>, V>,
 }
 
-/// The one tree of the row.
-const TREE: usize = 0;
+/// The one root.
+const ROOT: usize = 0;
 
 impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// Makes an empty map in the [global](Domain::global) domain.
@@ -73,13 +72,13 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// Makes an empty map that reclaims through `domain`.
     #[must_use]
     pub fn new_in(domain: Domain) -> Self {
-        Self { forest: Forest::new_in(0, domain) }
+        Self { tree: EbTree::new_in(domain) }
     }
 
     /// Returns the domain.
     #[must_use]
     pub const fn domain(&self) -> &Domain {
-        self.forest.domain()
+        self.tree.domain()
     }
 
     /// Returns the entry with the longest prefix of an address: the most specific network that it lies in.
@@ -102,18 +101,18 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
         address: A,
         visit: impl FnOnce(&Prefix<A>, &V) -> T,
     ) -> Option<T> {
-        let mut walk = self.forest.walk(TREE);
-        let depth = walk.longest(Prefix::host(address), Prefix::<A>::is_end)?;
+        let mut walk = self.tree.forest.walk(ROOT);
+        let depth = walk.longest(&Prefix::host(address), Prefix::<A>::is_end)?;
         let leaf = walk.leaf(depth);
-        let seen = visit(&leaf.prefix, &leaf.value);
+        let seen = visit(&leaf.key, &leaf.value);
         walk.end(Some(seen))
     }
 
     /// Returns the longest entry that covers this prefix, itself included.
     fn longest(&self, prefix: Prefix<A>) -> Option<Entry<'_, A, V>> {
-        let mut walk = self.forest.walk(TREE);
-        let depth = walk.longest(prefix, Prefix::<A>::is_end)?;
-        let found = Entry(Forest::reference(&walk, depth));
+        let mut walk = self.tree.forest.walk(ROOT);
+        let depth = walk.longest(&prefix, Prefix::<A>::is_end)?;
+        let found = Entry(tree::Entry(Forest::reference(&walk, depth)));
         walk.end(Some(found))
     }
 
@@ -177,13 +176,13 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// Returns the entry of this very prefix. Lock-free; linearizable.
     #[must_use]
     pub fn get(&self, prefix: &Prefix<A>) -> Option<Entry<'_, A, V>> {
-        self.forest.get(TREE, *prefix).map(Entry)
+        self.tree.get(prefix).map(Entry)
     }
 
     /// Calls `visit` with the value of this very prefix, without the cost of a guard. `visit` may use this and
     /// other trees.
     pub fn get_with<T>(&self, prefix: &Prefix<A>, visit: impl FnOnce(&V) -> T) -> Option<T> {
-        self.forest.get_with(TREE, *prefix, |leaf| visit(&leaf.value))
+        self.tree.get_with(prefix, visit)
     }
 
     /// Returns whether this very prefix is there. Lock-free; linearizable.
@@ -195,19 +194,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// Inserts a prefix, or replaces its value, and returns the entry that was replaced. The prefix is never
     /// absent in between. Lock-free; linearizable.
     pub fn insert(&self, prefix: Prefix<A>, value: V) -> Option<Entry<'_, A, V>> {
-        let new = PrefixLeaf::boxed(prefix, value);
-        loop {
-            // SAFETY: 1. `new` is ours until it is linked, and has this prefix. 2. Freed by `Leaf::free` only.
-            match unsafe { self.forest.insert(TREE, prefix, new) } {
-                Ok(()) => return None,
-                Err(old) => {
-                    // SAFETY: as above; it was not linked.
-                    if unsafe { self.forest.replace_if(TREE, prefix, old.as_ptr(), new) } {
-                        return Some(Entry(old));
-                    }
-                }
-            }
-        }
+        self.tree.insert(prefix, value).map(Entry)
     }
 
     /// Inserts a prefix that is not there yet. Lock-free; linearizable.
@@ -215,45 +202,57 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// # Errors
     /// The entry that has the prefix already, and the value that was not inserted.
     pub fn try_insert(&self, prefix: Prefix<A>, value: V) -> Result<(), (Entry<'_, A, V>, V)> {
-        let new = PrefixLeaf::boxed(prefix, value);
-        // SAFETY: as in `insert`.
-        unsafe { self.forest.insert(TREE, prefix, new) }.map_err(|there| {
-            // SAFETY: from `boxed`, and not linked, as `insert` says.
-            let value = unsafe { PrefixLeaf::unbox(new) };
-            (Entry(there), value)
-        })
+        self.tree.try_insert(prefix, value).map_err(|(there, value)| (Entry(there), value))
+    }
+
+    /// Returns the entry of this very prefix, inserting it first if it is not there; see [`EbTree::get_or_insert_with`].
+    pub fn get_or_insert_with(
+        &self,
+        prefix: Prefix<A>,
+        value: impl FnOnce() -> V,
+    ) -> Entry<'_, A, V> {
+        Entry(self.tree.get_or_insert_with(prefix, value))
+    }
+
+    /// Replaces the value of this very prefix by one made from it, and returns the new entry; see [`EbTree::update`].
+    pub fn update(
+        &self,
+        prefix: &Prefix<A>,
+        change: impl FnMut(&V) -> V,
+    ) -> Option<Entry<'_, A, V>> {
+        self.tree.update(prefix, change).map(Entry)
     }
 
     /// Removes a prefix and returns its entry; what it covers stays. Of several threads that do so at once, one gets
     /// it. Lock-free; linearizable.
     pub fn remove(&self, prefix: &Prefix<A>) -> Option<Entry<'_, A, V>> {
-        self.forest.take(TREE, *prefix).map(Entry)
+        self.tree.remove(prefix).map(Entry)
     }
 
     /// Removes a prefix if `is_it` says so of its value, and returns whether it was removed. `is_it` may run more than
     /// once, and may use this and other trees.
-    pub fn remove_if(&self, prefix: &Prefix<A>, mut is_it: impl FnMut(&V) -> bool) -> bool {
-        self.forest.remove_if(TREE, *prefix, |leaf| is_it(&leaf.value))
+    pub fn remove_if(&self, prefix: &Prefix<A>, is_it: impl FnMut(&V) -> bool) -> bool {
+        self.tree.remove_if(prefix, is_it)
     }
 
     /// Returns the first entry in order.
     #[must_use]
     pub fn first(&self) -> Option<Entry<'_, A, V>> {
-        self.forest.first(TREE).map(Entry)
+        self.tree.first().map(Entry)
     }
 
     /// Returns the last entry in order.
     #[must_use]
     pub fn last(&self) -> Option<Entry<'_, A, V>> {
-        self.forest.last(TREE).map(Entry)
+        self.tree.last().map(Entry)
     }
 
     /// Returns the first entry from a place in the order on.
     fn seek(&self, from: Bound<Prefix<A>>) -> Option<Entry<'_, A, V>> {
         match from {
-            Bound::Unbounded => self.forest.first(TREE),
-            Bound::Included(prefix) => self.forest.ge(TREE, prefix),
-            Bound::Excluded(prefix) => self.forest.gt(TREE, prefix),
+            Bound::Unbounded => self.tree.first(),
+            Bound::Included(prefix) => self.tree.ge(&prefix),
+            Bound::Excluded(prefix) => self.tree.gt(&prefix),
         }
         .map(Entry)
     }
@@ -261,7 +260,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// Returns whether the map was empty at some instant of the call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.first().is_none()
+        self.tree.is_empty()
     }
 
     /// Counts the entries by a walk over all of them: `O(n)`.
@@ -270,17 +269,18 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// that of all that were there at some time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.tree.len()
     }
 
     /// Removes the entries up to the last one that is there when the call begins. What others insert meanwhile may
     /// stay, and the call ends however fast they do.
     pub fn clear(&self) {
-        if let Some(last) = self.last() {
-            for entry in self.iter().take_while(|entry| entry.prefix() <= last.prefix()) {
-                self.remove(entry.prefix());
-            }
-        }
+        self.tree.clear();
+    }
+
+    /// Keeps the entries of which `keep` says so, and removes the others, in order; see [`EbTree::retain`].
+    pub fn retain(&self, keep: impl FnMut(&Prefix<A>, &V) -> bool) {
+        self.tree.retain(keep);
     }
 }
 
@@ -333,19 +333,19 @@ impl<A: Address, V: Send + Sync + 'static> FromIterator<(Prefix<A>, V)> for EbPr
 
 /// An entry that was found or removed. Its value is not dropped while this guard lives. It stays on
 /// its thread, and blocks nobody.
-pub struct Entry<'t, A: Address, V: Send + Sync + 'static>(Ref<'t, PrefixLeaf<A, V>>);
+pub struct Entry<'t, A: Address, V: Send + Sync + 'static>(tree::Entry<'t, Prefix<A>, V>);
 
 impl<A: Address, V: Send + Sync + 'static> Entry<'_, A, V> {
     /// Returns the prefix.
     #[must_use]
     pub fn prefix(&self) -> &Prefix<A> {
-        &self.0.prefix
+        self.0.key()
     }
 
     /// Returns the value.
     #[must_use]
     pub fn value(&self) -> &V {
-        &self.0.value
+        self.0.value()
     }
 }
 

@@ -22,6 +22,9 @@ enum Operation {
     Covered,
     Outermost,
     Ends,
+    GetOrInsert,
+    Update,
+    Retain(bool),
     Clear,
 }
 
@@ -106,6 +109,25 @@ fn compare<A: Address + Debug>(steps: &[(Operation, Prefix<A>)]) {
                 assert_eq!(pair(ours.first()), own(oracle.first_key_value()));
                 assert_eq!(pair(ours.last()), own(oracle.last_key_value()));
                 assert_eq!((ours.len(), ours.is_empty()), (oracle.len(), oracle.is_empty()));
+            }
+            Operation::GetOrInsert => assert_eq!(
+                *ours.get_or_insert_with(*prefix, || number).value(),
+                *oracle.entry(*prefix).or_insert(number)
+            ),
+            Operation::Update => {
+                let updated = pair(ours.update(prefix, |value| value + 1));
+                let there = oracle.get_mut(prefix).map(|value| {
+                    *value += 1;
+                    *value
+                });
+                assert_eq!(updated, there.map(|value| (*prefix, value)));
+            }
+            Operation::Retain(odd) => {
+                let keep = |prefix: &Prefix<A>, value: usize| {
+                    value % 2 == usize::from(*odd) || prefix.length().is_multiple_of(3)
+                };
+                ours.retain(|prefix, value| keep(prefix, *value));
+                oracle.retain(|prefix, value| keep(prefix, *value));
             }
             // Seldom, or there would never be much in the table.
             Operation::Clear if number % 8 == 0 => {

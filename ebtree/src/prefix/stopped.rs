@@ -3,7 +3,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::{EbPrefixTree, Ipv4Prefix, TREE};
+use super::{EbPrefixTree, Ipv4Prefix, ROOT};
 use crate::reclaim::Domain;
 use crate::sync::TURNS;
 
@@ -19,8 +19,8 @@ fn tree(prefixes: &[Ipv4Prefix]) -> Tree {
 type Stop = fn(&Tree, Ipv4Prefix);
 
 const STOPS: [Stop; 2] = [
-    |tree, prefix| tree.forest.walk(TREE).flag_and_stop(prefix),
-    |tree, prefix| tree.forest.walk(TREE).tag_and_stop(prefix),
+    |tree, prefix| tree.tree.forest.walk(ROOT).flag_and_stop(&prefix),
+    |tree, prefix| tree.tree.forest.walk(ROOT).tag_and_stop(&prefix),
 ];
 
 /// All prefixes of up to three bits.

@@ -27,9 +27,9 @@ pub use self::range::{Iter, Range};
 
 /// The leaf of a map.
 #[repr(align(16))]
-pub(super) struct MapLeaf<K, V> {
-    pub(super) key: K,
-    pub(super) value: V,
+pub(crate) struct MapLeaf<K, V> {
+    pub(crate) key: K,
+    pub(crate) value: V,
     tracked: Tracked,
 }
 
@@ -137,7 +137,7 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 /// }
 /// ```
 pub struct EbTree<K: Key, V: Send + Sync + 'static> {
-    pub(super) forest: Forest<MapLeaf<K, V>>,
+    pub(crate) forest: Forest<MapLeaf<K, V>>,
     pub(super) roots: Roots,
 }
 
@@ -381,7 +381,7 @@ impl<'t, K: Key, V: Send + Sync + 'static> IntoIterator for &'t EbTree<K, V> {
 /// dropped while it lives. It stays on its thread, and blocks nobody.
 ///
 /// An entry never changes. When its value is replaced the map has a new entry, and this one is still the old.
-pub struct Entry<'t, K: Key, V: Send + Sync + 'static>(pub(super) Ref<'t, MapLeaf<K, V>>);
+pub struct Entry<'t, K: Key, V: Send + Sync + 'static>(pub(crate) Ref<'t, MapLeaf<K, V>>);
 
 impl<K: Key, V: Send + Sync + 'static> Entry<'_, K, V> {
     /// Returns the key.
