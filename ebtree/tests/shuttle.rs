@@ -31,7 +31,7 @@ fn step(tree: &EbTree<u64, u64>, balance: &[AtomicI64]) {
     let key = random.gen_range(0..KEYS);
     let add = |key: u64, by: i64| balance[key as usize].fetch_add(by, Ordering::Relaxed);
     let is_right = |key: &u64, value: &u64| assert_eq!(key, value);
-    match random.gen_range(0..12) {
+    match random.gen_range(0..16) {
         0 | 1 => {
             if tree.insert(key, key).is_none() {
                 add(key, 1);
@@ -86,6 +86,38 @@ fn step(tree: &EbTree<u64, u64>, balance: &[AtomicI64]) {
         10 => {
             let keys = [key, (key + 3) % KEYS, (key + 5) % KEYS];
             tree.get_many_with(&keys, |key, value| assert!(value.is_none_or(|value| value == key)));
+        }
+        11 => {
+            let new = tree.update(&key, |value| {
+                is_right(&key, value);
+                *value
+            });
+            new.iter().for_each(|new| is_right(new.key(), new.value()));
+        }
+        12 => {
+            // Inserts where nothing is, and removes what is there.
+            let change = tree.compute(&key, |there| there.is_none().then_some(key));
+            let entry = change.before.as_ref().or(change.after.as_ref()).expect("one of them");
+            is_right(entry.key(), entry.value());
+            add(key, if change.after.is_some() { 1 } else { -1 });
+        }
+        13 => {
+            if let Some(held) = tree.get(&key) {
+                let exchanged = tree.compare_exchange(&held, key);
+                is_right(&key, held.value());
+                if let Err(refused) = exchanged {
+                    refused.current.iter().for_each(|now| is_right(now.key(), now.value()));
+                }
+            }
+        }
+        14 => {
+            if let Some(held) = tree.get(&key) {
+                shuttle::thread::yield_now();
+                if tree.remove_entry(&held) {
+                    add(key, -1);
+                }
+                is_right(&key, held.value());
+            }
         }
         _ => tree.domain().flush(),
     }
