@@ -432,7 +432,7 @@ impl<L: Leaf> Forest<L> {
         walk: &mut Walk<'_, L>,
         key: L::Key<'_>,
         old: NonNull<L>,
-        new: Unlinked<L>,
+        mut new: Unlinked<L>,
     ) -> Result<(), (Option<Depth>, Unlinked<L>)> {
         loop {
             let Some(depth) = walk.descend(key) else { return Err((None, new)) };
@@ -440,11 +440,14 @@ impl<L: Leaf> Forest<L> {
                 let is_same_key = walk.leaf(depth).first_difference(key).is_none();
                 return Err((is_same_key.then_some(depth), new));
             }
+            // Given away before the CAS: after it the leaf is the tree's, also if `Leaf::unlinked` of the old one panics.
+            let leaf = new.into_raw();
             // SAFETY: as in `insert_new`.
-            if unsafe { walk.replace(depth, new.pointer()) } {
-                new.into_raw();
+            if unsafe { walk.replace(depth, leaf) } {
                 return Ok(());
             }
+            // SAFETY: not linked, so it is what it was before.
+            new = unsafe { Unlinked::new(leaf) };
         }
     }
 

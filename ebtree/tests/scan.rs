@@ -1,8 +1,10 @@
 //! Walks that call a visitor, against `BTreeMap` and beside writers.
 #![cfg(not(loom))]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -142,5 +144,57 @@ fn a_walk_beside_writers_passes_no_key_over() {
         done.store(true, Ordering::Relaxed);
         // One by one: the end of a scope is not seen by ThreadSanitizer.
         writers.into_iter().for_each(|writer| writer.join().unwrap());
+    });
+}
+
+/// Where its thread is ending each operation may have another record; a walk is longer than an operation.
+#[test]
+fn a_walk_in_a_thread_local_destructor_is_protected_throughout() {
+    const ENTRIES: u64 = 1_000;
+
+    struct Late(Arc<Tree>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            for _ in 0..20 {
+                for forward in [true, false] {
+                    let mut seen = seen(&self.0, .., forward, usize::MAX);
+                    seen.retain(|key| key.is_multiple_of(2));
+                    assert_eq!(seen.len() as u64, ENTRIES / 2);
+                }
+            }
+        }
+    }
+    thread_local! {
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+    let tree: Arc<Tree> = Arc::new(EbTree::new_in(Domain::with_batch(4)));
+    tree.insert_many((0..ENTRIES).map(|key| (key, key)));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (shared, done) = (&tree, &done);
+        let writer = scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                for key in (0..ENTRIES).step_by(2) {
+                    // The new leaf is another one, and the old one is freed soon.
+                    shared.insert(key, key);
+                    shared.insert(key + 1, key + 1);
+                    shared.remove(&(key + 1));
+                }
+            }
+        });
+        for early in [true, false, true] {
+            let tree = Arc::clone(&tree);
+            let walker = thread::spawn(move || {
+                // Destructors run in the opposite order of the first uses.
+                if !early {
+                    drop(tree.first());
+                }
+                LATE.set(Some(Late(Arc::clone(&tree))));
+                drop(tree.first());
+            });
+            walker.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
     });
 }

@@ -32,7 +32,7 @@ impl<L: Leaf> Forest<L> {
         let Some(mut depth) = first else { return ControlFlow::Continue(()) };
         let mut at = walk.leaf_pointer(depth);
         // Protects the leaf at which the walk is, and with it its key, when the path's slots are used again.
-        let held = walk.operation.guard(depth, at.as_ptr().cast());
+        let mut held = walk.operation.guard(depth, at.as_ptr().cast());
         let mut steps = 0;
         loop {
             // SAFETY: `held` protects it.
@@ -41,13 +41,14 @@ impl<L: Leaf> Forest<L> {
             visit(leaf)?;
             leaf.touched();
             steps += 1;
+            let is_new = steps == STEPS;
             let mut next = Outcome::Again;
-            if steps < STEPS {
-                next = walk.beyond(depth, forward);
-            } else {
+            if is_new {
                 steps = 0;
                 walk.end(());
                 walk = self.walk(tree);
+            } else {
+                next = walk.beyond(depth, forward);
             }
             leaf.touched();
             depth = match next {
@@ -62,7 +63,11 @@ impl<L: Leaf> Forest<L> {
                 }
             };
             at = walk.leaf_pointer(depth);
-            if !mutant(Mutant::WalkHoldsNothing) {
+            if is_new {
+                // At the end of a thread each operation may have a record of its own, and a copy from one record to
+                // another can be missed by a scan (H3).
+                held = walk.operation.guard(depth, at.as_ptr().cast());
+            } else if !mutant(Mutant::WalkHoldsNothing) {
                 held.hold(at.as_ptr().cast());
             }
         }

@@ -79,7 +79,7 @@ impl<L: Leaf> Leaves<L> {
 
 impl<L: Leaf> Drop for Leaves<L> {
     fn drop(&mut self) {
-        /// A leaf whose end panics does not keep the others.
+        /// A leaf whose end panics does not keep the others. (Where two of them do, the process ends.)
         struct Rest<'l, L: Leaf>(&'l mut Leaves<L>);
         impl<L: Leaf> Drop for Rest<'_, L> {
             fn drop(&mut self) {

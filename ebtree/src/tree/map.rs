@@ -22,8 +22,8 @@ use crate::tree::unlinked::Unlinked;
 pub use self::change::{Change, CompareExchangeError};
 pub use self::cursor::Cursor;
 pub use self::owned::IntoIter;
-pub(super) use self::range::is_below;
 pub use self::range::{Iter, Range};
+pub(super) use self::range::{is_after_start, is_before_end, is_below};
 
 /// The leaf of a map.
 #[repr(align(16))]

@@ -2,7 +2,7 @@
 
 use core::ops::{Bound, ControlFlow, RangeBounds};
 
-use super::map::{EbTree, is_below};
+use super::map::{EbTree, is_after_start, is_before_end};
 use crate::key::Key;
 
 impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
@@ -37,12 +37,11 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     ) -> ControlFlow<B> {
         let end = range.end_bound();
         self.each(range.start_bound(), true, |key, value| {
-            let inside = match end {
-                Bound::Unbounded => true,
-                Bound::Included(end) => !is_below(end, key),
-                Bound::Excluded(end) => is_below(key, end),
-            };
-            if inside { visit(key, value).map_break(Some) } else { ControlFlow::Break(None) }
+            if is_before_end(key, end) {
+                visit(key, value).map_break(Some)
+            } else {
+                ControlFlow::Break(None)
+            }
         })
     }
 
@@ -57,12 +56,11 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     ) -> ControlFlow<B> {
         let start = range.start_bound();
         self.each(range.end_bound(), false, |key, value| {
-            let inside = match start {
-                Bound::Unbounded => true,
-                Bound::Included(start) => !is_below(key, start),
-                Bound::Excluded(start) => is_below(start, key),
-            };
-            if inside { visit(key, value).map_break(Some) } else { ControlFlow::Break(None) }
+            if is_after_start(key, start) {
+                visit(key, value).map_break(Some)
+            } else {
+                ControlFlow::Break(None)
+            }
         })
     }
 

@@ -23,7 +23,8 @@ impl Guard<'_> {
         Self { record, slot, domain: PhantomData }
     }
 
-    /// Protects another object instead, which a slot of an operation under way protects (H3).
+    /// Protects another object instead, which a slot of the operation that made this guard protects: another
+    /// operation, of the same thread even, may have another record (H3).
     #[inline]
     pub(crate) fn hold(&self, address: *mut ()) {
         // SAFETY: 1 of `new`.

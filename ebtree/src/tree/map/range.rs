@@ -37,7 +37,7 @@ impl<'t, K: Key, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
             return None;
         }
         let next = self.tree.above(self.from.as_ref());
-        let next = next.filter(|next| is_before_end(next.key(), &self.to));
+        let next = next.filter(|next| is_before_end(next.key(), self.to.as_ref()));
         match &next {
             Some(next) => self.from = Bound::Excluded(next.key().clone()),
             None => self.over = true,
@@ -57,7 +57,7 @@ impl<'t, K: Key, V: Send + Sync + 'static> DoubleEndedIterator for Range<'t, K, 
             return None;
         }
         let next = self.tree.below(self.to.as_ref());
-        let next = next.filter(|next| is_after_start(next.key(), &self.from));
+        let next = next.filter(|next| is_after_start(next.key(), self.from.as_ref()));
         match &next {
             Some(next) => self.to = Bound::Excluded(next.key().clone()),
             None => self.over = true,
@@ -107,7 +107,8 @@ pub(crate) fn is_below<K: Key>(key: &K, end: &K) -> bool {
     key.first_difference(end).is_some_and(|position| end.bit(position))
 }
 
-fn is_before_end<K: Key>(key: &K, end: &Bound<K>) -> bool {
+/// Whether a walk upwards that ends here comes to `key`.
+pub(crate) fn is_before_end<K: Key>(key: &K, end: Bound<&K>) -> bool {
     match end {
         Bound::Unbounded => true,
         Bound::Included(end) => !is_below(end, key),
@@ -115,7 +116,8 @@ fn is_before_end<K: Key>(key: &K, end: &Bound<K>) -> bool {
     }
 }
 
-fn is_after_start<K: Key>(key: &K, start: &Bound<K>) -> bool {
+/// Whether a walk downwards that ends here comes to `key`.
+pub(crate) fn is_after_start<K: Key>(key: &K, start: Bound<&K>) -> bool {
     match start {
         Bound::Unbounded => true,
         Bound::Included(start) => !is_below(key, start),
