@@ -202,6 +202,7 @@ impl AtomicEdge {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::reclaim::protect::Object;
 
     #[repr(align(16))]
     struct Leaf;

@@ -3,7 +3,7 @@
 //! [`EbTree`](crate::EbTree) owns its leaves. Here the leaf is the caller's: a stick-table entry, say, that is found
 //! by key, waits for its expiry and stands in an update order, all in one allocation. The tree says when it
 //! has let go of a leaf ([`Leaf::unlinked`]); the caller says when the leaf is given up for good
-//! ([`Retire::retire`]); the [`Domain`] frees it when nobody looks at it any more.
+//! ([`Retire::retire`]); the [reclaimer](crate::reclaim) frees it when nobody looks at it any more.
 //!
 //! Every operation is lock-free. No guard can block anybody.
 
@@ -21,20 +21,21 @@ use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge};
 pub use crate::leaf::{Leaf, Retire};
-use crate::reclaim::hazard::{Domain, Guard};
+use crate::reclaim::{Domain, Protect, Reclaimer};
 use crate::tree::descent::{Depth, Walk};
 use crate::tree::leaves::Leaves;
 pub(crate) use crate::tree::ordered::Seek;
 use crate::tree::unlinked::Unlinked;
 
 /// A leaf that was found. It is not freed while this guard lives; it may be removed meanwhile.
-pub struct Ref<'t, L> {
+pub struct Ref<'t, L, R: Reclaimer = Domain> {
     leaf: NonNull<L>,
-    guard: Guard<'t>,
+    #[expect(dead_code, reason = "for its end")]
+    guard: R::Guard,
     tree: PhantomData<&'t L>,
 }
 
-impl<L> Ref<'_, L> {
+impl<L, R: Reclaimer> Ref<'_, L, R> {
     /// Returns the address of the leaf, which tells it from any other as long as the guard lives.
     #[must_use]
     pub const fn as_ptr(&self) -> NonNull<L> {
@@ -42,11 +43,10 @@ impl<L> Ref<'_, L> {
     }
 }
 
-impl<L: Leaf> Deref for Ref<'_, L> {
+impl<L: Leaf, R: Reclaimer> Deref for Ref<'_, L, R> {
     type Target = L;
 
     fn deref(&self) -> &L {
-        debug_assert!(core::mem::size_of_val(&self.guard) > 0);
         // SAFETY: `guard` has protected the leaf since it was known to be linked.
         let leaf = unsafe { self.leaf.as_ref() };
         leaf.touched();
@@ -54,7 +54,7 @@ impl<L: Leaf> Deref for Ref<'_, L> {
     }
 }
 
-impl<L: Leaf + fmt::Debug> fmt::Debug for Ref<'_, L> {
+impl<L: Leaf + fmt::Debug, R: Reclaimer> fmt::Debug for Ref<'_, L, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
@@ -64,19 +64,19 @@ impl<L: Leaf + fmt::Debug> fmt::Debug for Ref<'_, L> {
 /// the tree by those bits. One tree is a row of one.
 ///
 /// Each tree is in ascending order of its keys; across trees there is no order but that of their indexes.
-pub struct Forest<L: Leaf> {
+pub struct Forest<L: Leaf, R: Reclaimer = Domain> {
     roots: Box<[AtomicEdge]>,
-    domain: Domain,
+    domain: R,
     leaves: PhantomData<L>,
 }
 
-impl<L: Leaf> Forest<L> {
+impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Makes `2^k` empty trees, of 8 bytes each, that reclaim through `domain`.
     ///
     /// # Panics
     /// When `k` is above 32.
     #[must_use]
-    pub fn new_in(k: u32, domain: Domain) -> Self {
+    pub fn new_in(k: u32, domain: R) -> Self {
         assert!(k <= 32, "at most 2^32 roots");
         let roots = (0..1_u64 << k).map(|_| AtomicEdge::new(Edge::NULL)).collect();
         Self { roots, domain, leaves: PhantomData }
@@ -90,15 +90,15 @@ impl<L: Leaf> Forest<L> {
 
     /// Returns the domain.
     #[must_use]
-    pub const fn domain(&self) -> &Domain {
+    pub const fn domain(&self) -> &R {
         &self.domain
     }
 
-    pub(crate) fn walk(&self, tree: usize) -> Walk<'_, L> {
+    pub(crate) fn walk(&self, tree: usize) -> Walk<'_, L, R> {
         Walk::new(&self.roots[tree], &self.domain)
     }
 
-    pub(crate) fn reference<'t>(walk: &Walk<'t, L>, depth: Depth) -> Ref<'t, L> {
+    pub(crate) fn reference<'t>(walk: &Walk<'t, L, R>, depth: Depth) -> Ref<'t, L, R> {
         let leaf = walk.leaf_pointer(depth);
         let guard = walk.operation.guard(depth, leaf.as_ptr().cast());
         Ref { leaf, guard, tree: PhantomData }
@@ -111,10 +111,10 @@ impl<L: Leaf> Forest<L> {
     /// # Panics
     /// When there is no tree of that index; so do all methods that take one.
     #[must_use]
-    pub fn get(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+    pub fn get(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         let found = walk.find(key)?;
-        let guard = walk.operation.guard(found.slot, found.leaf.as_ptr().cast());
+        let guard = walk.operation.guard_in(found.slot, found.leaf.as_ptr().cast());
         walk.end(Some(Ref { leaf: found.leaf, guard, tree: PhantomData }))
     }
 
@@ -148,7 +148,7 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         key: L::Key<'_>,
         new: NonNull<L>,
-    ) -> Result<(), Ref<'_, L>> {
+    ) -> Result<(), Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         // SAFETY: 1 and 2 are the caller's.
         let inserted = unsafe { walk.insert(key, new) };
@@ -168,10 +168,10 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         key: L::Key<'_>,
         new: NonNull<L>,
-    ) -> Result<Ref<'_, L>, Ref<'_, L>> {
+    ) -> Result<Ref<'_, L, R>, Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         // Protected before it is linked, so that it stays so when somebody removes it at once.
-        let guard = walk.operation.guard(0, new.as_ptr().cast());
+        let guard = walk.operation.guard_new(new.as_ptr().cast());
         // SAFETY: 1 and 2 are the caller's.
         let inserted = match unsafe { walk.insert(key, new) } {
             Ok(()) => Ok(Ref { leaf: new, guard, tree: PhantomData }),
@@ -231,7 +231,7 @@ impl<L: Leaf> Forest<L> {
 
     /// Removes the leaf of this key and returns it.
     #[must_use]
-    pub fn take(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+    pub fn take(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         loop {
             let depth = walk.descend(key)?;
@@ -252,7 +252,7 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         first: bool,
         mut is_due: impl FnMut(&L) -> bool,
-    ) -> Option<Ref<'_, L>> {
+    ) -> Option<Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         loop {
             let depth = walk.extreme(first)?;
@@ -268,7 +268,7 @@ impl<L: Leaf> Forest<L> {
 
     /// Returns the leaf with the smallest key of one tree.
     #[must_use]
-    pub fn first(&self, tree: usize) -> Option<Ref<'_, L>> {
+    pub fn first(&self, tree: usize) -> Option<Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         let first = walk.extreme(true).map(|depth| Self::reference(&walk, depth));
         walk.end(first)
@@ -276,7 +276,7 @@ impl<L: Leaf> Forest<L> {
 
     /// Returns the leaf with the largest key of one tree.
     #[must_use]
-    pub fn last(&self, tree: usize) -> Option<Ref<'_, L>> {
+    pub fn last(&self, tree: usize) -> Option<Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         let last = walk.extreme(false).map(|depth| Self::reference(&walk, depth));
         walk.end(last)
@@ -284,29 +284,29 @@ impl<L: Leaf> Forest<L> {
 
     /// Returns the leaf with the smallest key that is at least `key`.
     #[must_use]
-    pub fn ge(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+    pub fn ge(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
         self.seek(tree, key, Seek::GE)
     }
 
     /// Returns the leaf with the smallest key above `key`.
     #[must_use]
-    pub fn gt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+    pub fn gt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
         self.seek(tree, key, Seek::GT)
     }
 
     /// Returns the leaf with the largest key that is at most `key`.
     #[must_use]
-    pub fn le(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+    pub fn le(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
         self.seek(tree, key, Seek::LE)
     }
 
     /// Returns the leaf with the largest key below `key`.
     #[must_use]
-    pub fn lt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L>> {
+    pub fn lt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
         self.seek(tree, key, Seek::LT)
     }
 
-    fn seek(&self, tree: usize, key: L::Key<'_>, seek: Seek) -> Option<Ref<'_, L>> {
+    fn seek(&self, tree: usize, key: L::Key<'_>, seek: Seek) -> Option<Ref<'_, L, R>> {
         let mut walk = self.walk(tree);
         let found = walk.seek(key, seek).map(|depth| Self::reference(&walk, depth));
         walk.end(found)
@@ -314,18 +314,21 @@ impl<L: Leaf> Forest<L> {
 
     /// Begins an operation of this domain, for a caller that unlinks leaves from structures of its own and then
     /// [retires](Retire::retire) them, or that protects one by hand.
-    pub fn with_retire<T>(&self, run: impl FnOnce(&Retire<'_, '_>) -> T) -> T {
+    pub fn with_retire<T>(&self, run: impl FnOnce(&Retire<'_, '_, R>) -> T) -> T {
         let operation = self.domain.enter();
         run(&Retire::new(&operation))
     }
 }
 
-/// The leaf that has the key, if one has, and the one that was not linked.
-type Refused<'t, L> = (Option<Ref<'t, L>>, Unlinked<L>);
+/// The leaf that has the key, and the one that was not linked.
+type Taken<'t, L, R> = (Ref<'t, L, R>, Unlinked<L>);
+
+/// The same, if a leaf has the key.
+type Refused<'t, L, R> = (Option<Ref<'t, L, R>>, Unlinked<L>);
 
 /// Leaves that the forest owns as soon as it links them, whatever panics: a method of the key before, or a value that is
 /// dropped at the end of the operation.
-impl<L: Leaf> Forest<L> {
+impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Links `new`, unless its key is there already.
     ///
     /// # Errors
@@ -339,7 +342,7 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         key: L::Key<'_>,
         new: Unlinked<L>,
-    ) -> Result<(), (Ref<'_, L>, Unlinked<L>)> {
+    ) -> Result<(), Taken<'_, L, R>> {
         let mut walk = self.walk(tree);
         // SAFETY: 1 of the contract; the rest is what `Unlinked` stands for.
         let inserted = match unsafe { walk.insert(key, new.pointer()) } {
@@ -364,10 +367,10 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         key: L::Key<'_>,
         new: Unlinked<L>,
-    ) -> Result<Ref<'_, L>, (Ref<'_, L>, Unlinked<L>)> {
+    ) -> Result<Ref<'_, L, R>, Taken<'_, L, R>> {
         let mut walk = self.walk(tree);
         // Protected before it is linked, so that it stays so when somebody removes it at once.
-        let guard = walk.operation.guard(0, new.pointer().as_ptr().cast());
+        let guard = walk.operation.guard_new(new.pointer().as_ptr().cast());
         // SAFETY: as in `insert_new`.
         let inserted = match unsafe { walk.insert(key, new.pointer()) } {
             Ok(()) => Ok(Ref { leaf: new.into_raw(), guard, tree: PhantomData }),
@@ -389,7 +392,7 @@ impl<L: Leaf> Forest<L> {
         key: L::Key<'_>,
         old: NonNull<L>,
         new: Unlinked<L>,
-    ) -> Result<(), Refused<'_, L>> {
+    ) -> Result<(), Refused<'_, L, R>> {
         let mut walk = self.walk(tree);
         // SAFETY: 1 of the contract.
         let replaced = unsafe { Self::replace_on(&mut walk, key, old, new) }
@@ -410,11 +413,11 @@ impl<L: Leaf> Forest<L> {
         key: L::Key<'_>,
         old: NonNull<L>,
         new: Unlinked<L>,
-    ) -> Result<Ref<'_, L>, Refused<'_, L>> {
+    ) -> Result<Ref<'_, L, R>, Refused<'_, L, R>> {
         let mut walk = self.walk(tree);
         let leaf = new.pointer();
         // As in `get_or_insert_new`.
-        let guard = walk.operation.guard(0, leaf.as_ptr().cast());
+        let guard = walk.operation.guard_new(leaf.as_ptr().cast());
         // SAFETY: 1 of the contract.
         let replaced = match unsafe { Self::replace_on(&mut walk, key, old, new) } {
             Ok(()) => Ok(Ref { leaf, guard, tree: PhantomData }),
@@ -429,7 +432,7 @@ impl<L: Leaf> Forest<L> {
     /// # Safety
     /// As for [`insert_new`](Self::insert_new).
     unsafe fn replace_on(
-        walk: &mut Walk<'_, L>,
+        walk: &mut Walk<'_, L, R>,
         key: L::Key<'_>,
         old: NonNull<L>,
         mut new: Unlinked<L>,
@@ -458,13 +461,13 @@ impl<L: Leaf> Forest<L> {
     }
 }
 
-impl<L: Leaf> Drop for Forest<L> {
+impl<L: Leaf, R: Reclaimer> Drop for Forest<L, R> {
     fn drop(&mut self) {
         drop(self.take_leaves());
     }
 }
 
-impl<L: Leaf> fmt::Debug for Forest<L> {
+impl<L: Leaf, R: Reclaimer> fmt::Debug for Forest<L, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Forest").field("trees", &self.roots.len()).finish_non_exhaustive()
     }

@@ -2,7 +2,8 @@
 
 use core::ptr::NonNull;
 
-use crate::reclaim::hazard::Operation;
+use crate::reclaim::protect::{Object, Protect};
+use crate::reclaim::{Domain, Reclaimer};
 
 /// The end of a tree: an object with a key, which the tree links by its address.
 ///
@@ -35,9 +36,9 @@ pub unsafe trait Leaf: Sized + Send + Sync + 'static {
     /// still hold it.
     ///
     /// # Safety
-    /// 1. `this` was unlinked just now by the caller, and is protected by the tree's domain until it is
+    /// 1. `this` was unlinked just now by the caller, and is protected by the tree's reclaimer until it is
     ///    retired.
-    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>);
+    unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>);
 
     /// Gives the leaf's memory back.
     ///
@@ -50,30 +51,37 @@ pub unsafe trait Leaf: Sized + Send + Sync + 'static {
     fn touched(&self) {}
 }
 
-/// Hands unlinked objects to the domain of the tree they were unlinked from.
+/// Hands unlinked objects to the reclaimer of the tree they were unlinked from.
 #[derive(Debug)]
-pub struct Retire<'a, 'd> {
-    operation: &'a Operation<'d>,
+pub struct Retire<'a, 'd, R: Reclaimer = Domain> {
+    operation: &'a R::Operation<'d>,
 }
 
-impl<'a, 'd> Retire<'a, 'd> {
-    pub(crate) const fn new(operation: &'a Operation<'d>) -> Self {
+/// A leaf as what is retired.
+#[repr(transparent)]
+struct Removed<L>(L);
+
+// SAFETY: 4 of the contract of `Leaf`.
+unsafe impl<L: Leaf> Object for Removed<L> {
+    unsafe fn free(this: NonNull<Self>) {
+        // SAFETY: the same contract, and the same object.
+        unsafe { L::free(this.cast()) };
+    }
+}
+
+impl<'a, 'd, R: Reclaimer> Retire<'a, 'd, R> {
+    pub(crate) const fn new(operation: &'a R::Operation<'d>) -> Self {
         Self { operation }
     }
 
     /// Hands over a leaf, to be [freed](Leaf::free) once nobody protects it.
     ///
     /// # Safety
-    /// 1. No tree of this domain links the leaf any more, nor does any structure from which a pointer to it is
-    ///    taken and then published in a slot of this domain; and the last unlinking happens before this call.
+    /// 1. No tree of this reclaimer links the leaf any more, nor does any structure from which a pointer to it is
+    ///    taken and then published in a slot of it; and the last unlinking happens before this call.
     /// 2. Called once for this leaf.
     pub unsafe fn retire<L: Leaf>(&self, leaf: NonNull<L>) {
-        unsafe fn free<L: Leaf>(object: NonNull<()>) {
-            // SAFETY: called by the domain when nobody protects the object, once; its type is the one
-            // it was retired with.
-            unsafe { L::free(object.cast()) };
-        }
-        // SAFETY: 1 and 2 are the caller's; 3 is 4 of the trait's contract.
-        unsafe { self.operation.retire(leaf.cast(), free::<L>) };
+        // SAFETY: 1 and 2 are the caller's; 3 is that of `Leaf::free`.
+        unsafe { self.operation.retire(leaf.cast::<Removed<L>>()) };
     }
 }

@@ -76,13 +76,13 @@ pub mod intrusive;
 pub mod key;
 pub mod multi;
 pub mod prefix;
+pub mod reclaim;
 pub mod tree;
 
 mod edge;
 mod leaf;
 mod node;
 mod pool;
-mod reclaim;
 mod sync;
 
 pub use key::{ByteKey, FixedWidthKey, Key, KeyTooLong, StrKey};

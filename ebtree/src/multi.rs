@@ -18,7 +18,7 @@ use core::ops::Deref;
 pub use self::numbered::MultiKey;
 use self::numbered::Numbered;
 pub use self::walks::{DrainUntil, Iter, Range};
-use crate::reclaim::Domain;
+use crate::reclaim::{Domain, Reclaimer};
 use crate::tree::{self, EbTree};
 
 /// An ordered map that keeps every value of a key, for any number of threads, without locks.
@@ -45,27 +45,29 @@ use crate::tree::{self, EbTree};
 /// let due: Vec<_> = timers.drain_until(&30).map(|timer| *timer.value()).collect();
 /// assert_eq!(due, ["accept", "connect"]);
 /// ```
-pub struct EbMultiTree<K: MultiKey, V: Send + Sync + 'static> {
-    tree: EbTree<Numbered<K>, V>,
+pub struct EbMultiTree<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer = Domain> {
+    tree: EbTree<Numbered<K>, V, R>,
 }
 
+#[cfg(not(loom))]
 impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
     /// Makes an empty map in the [global](Domain::global) domain.
-    #[cfg(not(loom))]
     #[must_use]
     pub fn new() -> Self {
         Self::new_in(Domain::global())
     }
+}
 
-    /// Makes an empty map that reclaims through `domain`.
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
+    /// Makes an empty map that reclaims through `domain`: a [`Domain`], or another [reclaimer](crate::reclaim).
     #[must_use]
-    pub fn new_in(domain: Domain) -> Self {
+    pub fn new_in(domain: R) -> Self {
         Self { tree: EbTree::new_in(domain) }
     }
 
     /// Returns the domain.
     #[must_use]
-    pub const fn domain(&self) -> &Domain {
+    pub const fn domain(&self) -> &R {
         self.tree.domain()
     }
 
@@ -80,7 +82,7 @@ impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
     ///
     /// # Panics
     /// When a key has an entry with the number 2^64 − 1: after that many inserts, none of which found the key absent.
-    pub fn insert(&self, key: K, value: V) -> Result<Entry<'_, K, V>, K::Refusal> {
+    pub fn insert(&self, key: K, value: V) -> Result<Entry<'_, K, V, R>, K::Refusal> {
         key.check()?;
         let mut value = value;
         loop {
@@ -99,13 +101,13 @@ impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
 
     /// Returns the oldest entry of a key.
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn get(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.get_all(key).next()
     }
 
     /// Walks the entries of a key, oldest first, and from both ends.
     #[must_use]
-    pub fn get_all(&self, key: &K) -> Range<'_, K, V> {
+    pub fn get_all(&self, key: &K) -> Range<'_, K, V, R> {
         self.range(key..=key)
     }
 
@@ -117,12 +119,12 @@ impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
 
     /// Removes this very entry, and returns whether this call did it: false if it was removed before, also where another one has taken
     /// its place since. Lock-free; linearizable.
-    pub fn remove(&self, entry: &Entry<'_, K, V>) -> bool {
+    pub fn remove(&self, entry: &Entry<'_, K, V, R>) -> bool {
         self.tree.remove_entry(&entry.0)
     }
 
     /// Removes the oldest entry of a key, and returns it. Exactly one caller gets an entry.
-    pub fn remove_first(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn remove_first(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         loop {
             let first = self.get(key)?;
             if self.remove(&first) {
@@ -138,52 +140,55 @@ impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
 
     /// Returns the oldest entry of the smallest key.
     #[must_use]
-    pub fn first(&self) -> Option<Entry<'_, K, V>> {
+    pub fn first(&self) -> Option<Entry<'_, K, V, R>> {
         self.tree.first().map(Entry)
     }
 
     /// Returns the newest entry of the largest key.
     #[must_use]
-    pub fn last(&self) -> Option<Entry<'_, K, V>> {
+    pub fn last(&self) -> Option<Entry<'_, K, V, R>> {
         self.tree.last().map(Entry)
     }
 
     /// Returns the oldest entry of the smallest key that is at least `key`.
     #[must_use]
-    pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.tree.ge(&Numbered::first(key)).map(Entry)
     }
 
     /// Returns the oldest entry of the smallest key above `key`.
     #[must_use]
-    pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.tree.gt(&Numbered::last(key)).map(Entry)
     }
 
     /// Returns the newest entry of the largest key that is at most `key`.
     #[must_use]
-    pub fn le(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn le(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.tree.le(&Numbered::last(key)).map(Entry)
     }
 
     /// Returns the newest entry of the largest key below `key`.
     #[must_use]
-    pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.tree.lt(&Numbered::first(key)).map(Entry)
     }
 
     /// Removes the oldest entry of the smallest key and returns it. Exactly one caller gets an entry.
-    pub fn pop_first(&self) -> Option<Entry<'_, K, V>> {
+    pub fn pop_first(&self) -> Option<Entry<'_, K, V, R>> {
         self.tree.pop_first().map(Entry)
     }
 
     /// Removes the newest entry of the largest key and returns it. Exactly one caller gets an entry.
-    pub fn pop_last(&self) -> Option<Entry<'_, K, V>> {
+    pub fn pop_last(&self) -> Option<Entry<'_, K, V, R>> {
         self.tree.pop_last().map(Entry)
     }
 
     /// Removes the oldest entry of the smallest key if `is_due` says so, and returns it. What timers need.
-    pub fn pop_first_if(&self, mut is_due: impl FnMut(&K, &V) -> bool) -> Option<Entry<'_, K, V>> {
+    pub fn pop_first_if(
+        &self,
+        mut is_due: impl FnMut(&K, &V) -> bool,
+    ) -> Option<Entry<'_, K, V, R>> {
         self.tree.pop_first_if(|key, value| is_due(key.key(), value)).map(Entry)
     }
 
@@ -212,14 +217,16 @@ impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
 }
 
 #[cfg(not(loom))]
-impl<K: MultiKey, V: Send + Sync + 'static> Default for EbMultiTree<K, V> {
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer + Default> Default
+    for EbMultiTree<K, V, R>
+{
     fn default() -> Self {
-        Self::new()
+        Self::new_in(R::default())
     }
 }
 
-impl<K: MultiKey + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
-    for EbMultiTree<K, V>
+impl<K: MultiKey + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for EbMultiTree<K, V, R>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -232,9 +239,11 @@ impl<K: MultiKey + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
 
 /// An entry that was found or removed: a guard that leads to the value. Its key and value are not dropped while it lives. It
 /// stays on its thread, and blocks nobody.
-pub struct Entry<'t, K: MultiKey, V: Send + Sync + 'static>(tree::Entry<'t, Numbered<K>, V>);
+pub struct Entry<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer = Domain>(
+    tree::Entry<'t, Numbered<K>, V, R>,
+);
 
-impl<K: MultiKey, V: Send + Sync + 'static> Entry<'_, K, V> {
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> Entry<'_, K, V, R> {
     /// Returns the key.
     #[must_use]
     pub fn key(&self) -> &K {
@@ -258,7 +267,7 @@ impl<K: MultiKey, V: Send + Sync + 'static> Entry<'_, K, V> {
     }
 }
 
-impl<K: MultiKey, V: Send + Sync + 'static> Deref for Entry<'_, K, V> {
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> Deref for Entry<'_, K, V, R> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -266,8 +275,8 @@ impl<K: MultiKey, V: Send + Sync + 'static> Deref for Entry<'_, K, V> {
     }
 }
 
-impl<K: MultiKey + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
-    for Entry<'_, K, V>
+impl<K: MultiKey + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for Entry<'_, K, V, R>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Entry").field(self.key()).field(self.value()).finish()

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge, Position};
 use crate::pool;
+use crate::reclaim::protect::Object;
 use crate::sync::Tracked;
 
 /// Tells keys apart by one bit, whose position stands in the edge that leads here or, in the plain layout, in the node.
@@ -52,20 +53,20 @@ impl Node {
             tracked: Tracked::new(),
         })
     }
+}
 
-    /// Gives the memory back.
-    ///
+// SAFETY: a node's memory may be given back on any thread.
+unsafe impl Object for Node {
     /// # Safety
-    /// 1. `this` came from `boxed`, and nobody reads it now or later.
-    /// 2. Called once.
-    pub(crate) unsafe fn free(this: NonNull<Self>) {
+    /// As for any object; and `this` came from `boxed`.
+    unsafe fn free(this: NonNull<Self>) {
         if cfg!(loom) {
             // Loom does not see freed memory; kept, a wrong read meets the end marked here.
-            // SAFETY: 1 and 2 of the contract.
+            // SAFETY: the contract.
             unsafe { this.as_ref() }.tracked.end();
             return;
         }
-        // SAFETY: 1 and 2 of the contract.
+        // SAFETY: the contract.
         unsafe { pool::unbox(this) };
     }
 }

@@ -23,7 +23,7 @@ pub use self::address::Address;
 pub use self::network::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixError};
 pub use self::walks::{Covered, Covering, Iter, Outermost};
 use crate::intrusive::Forest;
-use crate::reclaim::Domain;
+use crate::reclaim::{Domain, Reclaimer};
 use crate::tree::{self, EbTree};
 
 /// A map from prefixes of addresses to values, which any number of threads use at once, without locks.
@@ -54,30 +54,32 @@ use crate::tree::{self, EbTree};
 /// assert_eq!(rule([192, 0, 2, 1]), None);
 /// # Ok::<(), ebtree::prefix::PrefixError>(())
 /// ```
-pub struct EbPrefixTree<A: Address, V: Send + Sync + 'static> {
-    tree: EbTree<Prefix<A>, V>,
+pub struct EbPrefixTree<A: Address, V: Send + Sync + 'static, R: Reclaimer = Domain> {
+    tree: EbTree<Prefix<A>, V, R>,
 }
 
 /// The one root.
 const ROOT: usize = 0;
 
+#[cfg(not(loom))]
 impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// Makes an empty map in the [global](Domain::global) domain.
-    #[cfg(not(loom))]
     #[must_use]
     pub fn new() -> Self {
         Self::new_in(Domain::global())
     }
+}
 
-    /// Makes an empty map that reclaims through `domain`.
+impl<A: Address, V: Send + Sync + 'static, R: Reclaimer> EbPrefixTree<A, V, R> {
+    /// Makes an empty map that reclaims through `domain`: a [`Domain`], or another [reclaimer](crate::reclaim).
     #[must_use]
-    pub fn new_in(domain: Domain) -> Self {
+    pub fn new_in(domain: R) -> Self {
         Self { tree: EbTree::new_in(domain) }
     }
 
     /// Returns the domain.
     #[must_use]
-    pub const fn domain(&self) -> &Domain {
+    pub const fn domain(&self) -> &R {
         self.tree.domain()
     }
 
@@ -89,7 +91,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// replaces a network by others, and inserts the new ones before removing the old one, leaves no gap.
     #[inline]
     #[must_use]
-    pub fn longest_match(&self, address: A) -> Option<Entry<'_, A, V>> {
+    pub fn longest_match(&self, address: A) -> Option<Entry<'_, A, V, R>> {
         self.longest(Prefix::host(address))
     }
 
@@ -109,7 +111,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     }
 
     /// Returns the longest entry that covers this prefix, itself included.
-    fn longest(&self, prefix: Prefix<A>) -> Option<Entry<'_, A, V>> {
+    fn longest(&self, prefix: Prefix<A>) -> Option<Entry<'_, A, V, R>> {
         let mut walk = self.tree.forest.walk(ROOT);
         let depth = walk.longest(&prefix, Prefix::<A>::is_end)?;
         let found = Entry(tree::Entry(Forest::reference(&walk, depth)));
@@ -132,7 +134,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// # Ok::<(), ebtree::prefix::PrefixError>(())
     /// ```
     #[must_use]
-    pub const fn covering(&self, prefix: &Prefix<A>) -> Covering<'_, A, V> {
+    pub const fn covering(&self, prefix: &Prefix<A>) -> Covering<'_, A, V, R> {
         Covering::new(self, *prefix)
     }
 
@@ -153,7 +155,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// # Ok::<(), ebtree::prefix::PrefixError>(())
     /// ```
     #[must_use]
-    pub const fn covered(&self, prefix: &Prefix<A>) -> Covered<'_, A, V> {
+    pub const fn covered(&self, prefix: &Prefix<A>) -> Covered<'_, A, V, R> {
         Covered::new(self, *prefix)
     }
 
@@ -163,19 +165,19 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     /// No two of those returned cover each other. What is covered by the prefix, and present during the whole life of the
     /// walk, is seen or covered by one that is.
     #[must_use]
-    pub const fn outermost(&self, prefix: &Prefix<A>) -> Outermost<'_, A, V> {
+    pub const fn outermost(&self, prefix: &Prefix<A>) -> Outermost<'_, A, V, R> {
         Outermost::new(self, *prefix)
     }
 
     /// Walks all entries in order: each one before those that it covers. See [`covered`](Self::covered).
     #[must_use]
-    pub fn iter(&self) -> Iter<'_, A, V> {
+    pub fn iter(&self) -> Iter<'_, A, V, R> {
         Covered::new(self, Prefix::ALL)
     }
 
     /// Returns the entry of this very prefix. Lock-free; linearizable.
     #[must_use]
-    pub fn get(&self, prefix: &Prefix<A>) -> Option<Entry<'_, A, V>> {
+    pub fn get(&self, prefix: &Prefix<A>) -> Option<Entry<'_, A, V, R>> {
         self.tree.get(prefix).map(Entry)
     }
 
@@ -193,7 +195,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
 
     /// Inserts a prefix, or replaces its value, and returns the entry that was replaced. The prefix is never
     /// absent in between. Lock-free; linearizable.
-    pub fn insert(&self, prefix: Prefix<A>, value: V) -> Option<Entry<'_, A, V>> {
+    pub fn insert(&self, prefix: Prefix<A>, value: V) -> Option<Entry<'_, A, V, R>> {
         self.tree.insert(prefix, value).map(Entry)
     }
 
@@ -201,7 +203,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
     ///
     /// # Errors
     /// The entry that has the prefix already, and the value that was not inserted.
-    pub fn try_insert(&self, prefix: Prefix<A>, value: V) -> Result<(), (Entry<'_, A, V>, V)> {
+    pub fn try_insert(&self, prefix: Prefix<A>, value: V) -> Result<(), (Entry<'_, A, V, R>, V)> {
         self.tree.try_insert(prefix, value).map_err(|(there, value)| (Entry(there), value))
     }
 
@@ -210,7 +212,7 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
         &self,
         prefix: Prefix<A>,
         value: impl FnOnce() -> V,
-    ) -> Entry<'_, A, V> {
+    ) -> Entry<'_, A, V, R> {
         Entry(self.tree.get_or_insert_with(prefix, value))
     }
 
@@ -219,13 +221,13 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
         &self,
         prefix: &Prefix<A>,
         change: impl FnMut(&V) -> V,
-    ) -> Option<Entry<'_, A, V>> {
+    ) -> Option<Entry<'_, A, V, R>> {
         self.tree.update(prefix, change).map(Entry)
     }
 
     /// Removes a prefix and returns its entry; what it covers stays. Of several threads that do so at once, one gets
     /// it. Lock-free; linearizable.
-    pub fn remove(&self, prefix: &Prefix<A>) -> Option<Entry<'_, A, V>> {
+    pub fn remove(&self, prefix: &Prefix<A>) -> Option<Entry<'_, A, V, R>> {
         self.tree.remove(prefix).map(Entry)
     }
 
@@ -237,18 +239,18 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
 
     /// Returns the first entry in order.
     #[must_use]
-    pub fn first(&self) -> Option<Entry<'_, A, V>> {
+    pub fn first(&self) -> Option<Entry<'_, A, V, R>> {
         self.tree.first().map(Entry)
     }
 
     /// Returns the last entry in order.
     #[must_use]
-    pub fn last(&self) -> Option<Entry<'_, A, V>> {
+    pub fn last(&self) -> Option<Entry<'_, A, V, R>> {
         self.tree.last().map(Entry)
     }
 
     /// Returns the first entry from a place in the order on.
-    fn seek(&self, from: Bound<Prefix<A>>) -> Option<Entry<'_, A, V>> {
+    fn seek(&self, from: Bound<Prefix<A>>) -> Option<Entry<'_, A, V, R>> {
         match from {
             Bound::Unbounded => self.tree.first(),
             Bound::Included(prefix) => self.tree.ge(&prefix),
@@ -285,14 +287,16 @@ impl<A: Address, V: Send + Sync + 'static> EbPrefixTree<A, V> {
 }
 
 #[cfg(not(loom))]
-impl<A: Address, V: Send + Sync + 'static> Default for EbPrefixTree<A, V> {
+impl<A: Address, V: Send + Sync + 'static, R: Reclaimer + Default> Default
+    for EbPrefixTree<A, V, R>
+{
     fn default() -> Self {
-        Self::new()
+        Self::new_in(R::default())
     }
 }
 
-impl<A: Address + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
-    for EbPrefixTree<A, V>
+impl<A: Address + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for EbPrefixTree<A, V, R>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -303,16 +307,20 @@ impl<A: Address + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
     }
 }
 
-impl<'t, A: Address, V: Send + Sync + 'static> IntoIterator for &'t EbPrefixTree<A, V> {
-    type Item = Entry<'t, A, V>;
-    type IntoIter = Iter<'t, A, V>;
+impl<'t, A: Address, V: Send + Sync + 'static, R: Reclaimer> IntoIterator
+    for &'t EbPrefixTree<A, V, R>
+{
+    type Item = Entry<'t, A, V, R>;
+    type IntoIter = Iter<'t, A, V, R>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-impl<A: Address, V: Send + Sync + 'static> Extend<(Prefix<A>, V)> for &EbPrefixTree<A, V> {
+impl<A: Address, V: Send + Sync + 'static, R: Reclaimer> Extend<(Prefix<A>, V)>
+    for &EbPrefixTree<A, V, R>
+{
     /// Inserts each pair, as [`insert`](EbPrefixTree::insert) does: a shared map can be extended too.
     fn extend<I: IntoIterator<Item = (Prefix<A>, V)>>(&mut self, pairs: I) {
         for (prefix, value) in pairs {
@@ -322,10 +330,12 @@ impl<A: Address, V: Send + Sync + 'static> Extend<(Prefix<A>, V)> for &EbPrefixT
 }
 
 #[cfg(not(loom))]
-impl<A: Address, V: Send + Sync + 'static> FromIterator<(Prefix<A>, V)> for EbPrefixTree<A, V> {
+impl<A: Address, V: Send + Sync + 'static, R: Reclaimer + Default> FromIterator<(Prefix<A>, V)>
+    for EbPrefixTree<A, V, R>
+{
     /// Collects into a map in the [global](Domain::global) domain. Of pairs with one prefix the last stays.
     fn from_iter<I: IntoIterator<Item = (Prefix<A>, V)>>(pairs: I) -> Self {
-        let tree = Self::new();
+        let tree = Self::default();
         (&tree).extend(pairs);
         tree
     }
@@ -333,9 +343,11 @@ impl<A: Address, V: Send + Sync + 'static> FromIterator<(Prefix<A>, V)> for EbPr
 
 /// An entry that was found or removed. Its value is not dropped while this guard lives. It stays on
 /// its thread, and blocks nobody.
-pub struct Entry<'t, A: Address, V: Send + Sync + 'static>(tree::Entry<'t, Prefix<A>, V>);
+pub struct Entry<'t, A: Address, V: Send + Sync + 'static, R: Reclaimer = Domain>(
+    tree::Entry<'t, Prefix<A>, V, R>,
+);
 
-impl<A: Address, V: Send + Sync + 'static> Entry<'_, A, V> {
+impl<A: Address, V: Send + Sync + 'static, R: Reclaimer> Entry<'_, A, V, R> {
     /// Returns the prefix.
     #[must_use]
     pub fn prefix(&self) -> &Prefix<A> {
@@ -349,8 +361,8 @@ impl<A: Address, V: Send + Sync + 'static> Entry<'_, A, V> {
     }
 }
 
-impl<A: Address + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
-    for Entry<'_, A, V>
+impl<A: Address + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for Entry<'_, A, V, R>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Entry").field(self.prefix()).field(self.value()).finish()

@@ -16,6 +16,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use ebtree::intrusive::{Leaf, Retire};
+use ebtree::reclaim::Reclaimer;
 
 #[cfg(loom)]
 use crate::data::Storage;
@@ -248,7 +249,7 @@ unsafe impl Leaf for Entry {
         }
     }
 
-    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+    unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>) {
         // SAFETY: protected by the contract.
         if unsafe { this.as_ref() }.life.clear(KEYED) {
             // SAFETY: the last index bit was cleared, by this call: in no index any more, and once (L3).

@@ -7,17 +7,18 @@
 use core::ops::Range;
 
 use super::{Forest, Leaf, Ref, Seek};
+use crate::reclaim::Reclaimer;
 
-impl<L: Leaf> Forest<L> {
+impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Returns the leaf with the smallest key of the trees from `tree` on.
     #[inline]
-    pub(crate) fn first_from(&self, tree: usize) -> Option<Ref<'_, L>> {
+    pub(crate) fn first_from(&self, tree: usize) -> Option<Ref<'_, L, R>> {
         self.taken(tree..self.trees()).find_map(|tree| self.first(tree))
     }
 
     /// Returns the leaf with the largest key of the trees below `end`.
     #[inline]
-    pub(crate) fn last_below(&self, end: usize) -> Option<Ref<'_, L>> {
+    pub(crate) fn last_below(&self, end: usize) -> Option<Ref<'_, L, R>> {
         self.taken(0..end).rev().find_map(|tree| self.last(tree))
     }
 
@@ -28,7 +29,7 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         key: L::Key<'_>,
         inclusive: bool,
-    ) -> Option<Ref<'_, L>> {
+    ) -> Option<Ref<'_, L, R>> {
         let near = self.seek(tree, key, Seek { forward: true, inclusive });
         if near.is_some() { near } else { self.first_from(tree + 1) }
     }
@@ -40,13 +41,16 @@ impl<L: Leaf> Forest<L> {
         tree: usize,
         key: L::Key<'_>,
         inclusive: bool,
-    ) -> Option<Ref<'_, L>> {
+    ) -> Option<Ref<'_, L, R>> {
         let near = self.seek(tree, key, Seek { forward: false, inclusive });
         if near.is_some() { near } else { self.last_below(tree) }
     }
 
     /// Removes the first leaf of all if `is_due` agrees, and returns it. Exactly one caller gets a leaf.
-    pub(crate) fn take_first_if(&self, mut is_due: impl FnMut(&L) -> bool) -> Option<Ref<'_, L>> {
+    pub(crate) fn take_first_if(
+        &self,
+        mut is_due: impl FnMut(&L) -> bool,
+    ) -> Option<Ref<'_, L, R>> {
         for tree in self.taken(0..self.trees()) {
             let mut refused = false;
             let taken = self.take_end_if(tree, true, |leaf| {
@@ -61,7 +65,7 @@ impl<L: Leaf> Forest<L> {
     }
 
     /// Removes the last leaf of all, and returns it. Exactly one caller gets a leaf.
-    pub(crate) fn take_last(&self) -> Option<Ref<'_, L>> {
+    pub(crate) fn take_last(&self) -> Option<Ref<'_, L, R>> {
         self.taken(0..self.trees()).rev().find_map(|tree| self.take_end_if(tree, false, |_| true))
     }
 

@@ -1,12 +1,10 @@
 //! Look-ups of many keys at once.
 
-use core::ptr::NonNull;
-
 use super::{Forest, Leaf, PhantomData, Ref};
-use crate::reclaim::hazard::Operation;
+use crate::reclaim::{Protect, Reclaimer};
 use crate::tree::lanes::{Lane, WIDTH, run};
 
-impl<L: Leaf> Forest<L> {
+impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Looks up many keys, each in a tree, and calls `visit` with each and its leaf, in order.
     ///
     /// Sixteen look-ups at a time go side by side, and their cache misses with them: in trees that are larger than the caches this is
@@ -17,10 +15,10 @@ impl<L: Leaf> Forest<L> {
         keys: impl IntoIterator<Item = (usize, L::Key<'k>)>,
         mut visit: impl FnMut(L::Key<'k>, Option<&L>),
     ) {
-        self.find_many(keys, |_, key, found| {
-            // SAFETY: as `find_many` says.
-            let leaf = found.map(|leaf| unsafe { leaf.as_ref() });
-            visit(key, leaf);
+        self.find_many(keys, |_, lane| {
+            // SAFETY: a slot of the lane protects it.
+            let leaf = lane.found().map(|leaf| unsafe { leaf.as_ref() });
+            visit(lane.key(), leaf);
             if let Some(leaf) = leaf {
                 leaf.touched();
             }
@@ -32,23 +30,22 @@ impl<L: Leaf> Forest<L> {
     pub fn get_many<'k>(
         &self,
         keys: impl IntoIterator<Item = (usize, L::Key<'k>)>,
-    ) -> Vec<Option<Ref<'_, L>>> {
+    ) -> Vec<Option<Ref<'_, L, R>>> {
         let mut all = Vec::new();
-        self.find_many(keys, |operation, _, found| {
-            all.push(found.map(|leaf| {
-                // Protected by a slot of the operation meanwhile.
-                let guard = operation.guard(0, leaf.as_ptr().cast());
+        self.find_many(keys, |operation, lane| {
+            all.push(lane.found().map(|leaf| {
+                let guard = lane.guard(operation, leaf);
                 Ref { leaf, guard, tree: PhantomData }
             }));
         });
         all
     }
 
-    /// Calls `visit` for each key with what was found, which is protected during the call.
+    /// Calls `visit` for each key with its lane, which is done.
     fn find_many<'t, 'k>(
         &'t self,
         keys: impl IntoIterator<Item = (usize, L::Key<'k>)>,
-        mut visit: impl FnMut(&Operation<'t>, L::Key<'k>, Option<NonNull<L>>),
+        mut visit: impl FnMut(&R::Operation<'t>, &Lane<'t, 'k, L, R::Operation<'t>>),
     ) {
         let mut keys = keys.into_iter();
         let mut group_keys = Vec::with_capacity(WIDTH);
@@ -59,13 +56,13 @@ impl<L: Leaf> Forest<L> {
                 return;
             }
             let operation = self.domain.enter();
-            let mut group: Vec<Lane<'_, '_, L>> = Vec::with_capacity(WIDTH);
+            let mut group: Vec<Lane<'t, 'k, L, R::Operation<'t>>> = Vec::with_capacity(WIDTH);
             for (index, (tree, key)) in group_keys.drain(..).enumerate() {
                 group.push(Lane::begin(&operation, index, &self.roots[tree], key));
             }
             run(&operation, &self.domain, &mut group);
             for lane in &group {
-                visit(&operation, lane.key(), lane.found());
+                visit(&operation, lane);
             }
             drop(group);
             operation.end(());

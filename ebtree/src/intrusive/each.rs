@@ -3,13 +3,14 @@
 use core::ops::{Bound, ControlFlow};
 
 use super::{Forest, Leaf, Seek};
+use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::{Mutant, mutant, relax};
 use crate::tree::ordered::Outcome;
 
 /// Steps after which a walk begins a new operation, so that what its thread retires meanwhile can be freed.
 const STEPS: usize = if cfg!(loom) { 2 } else { 256 };
 
-impl<L: Leaf> Forest<L> {
+impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Visits the leaves of one tree from a bound on, in ascending (`forward`) or in descending order, until the visitor breaks.
     ///
     /// A key that is present during the whole walk is visited once, one that comes or goes meanwhile at most
@@ -68,7 +69,7 @@ impl<L: Leaf> Forest<L> {
                 // another can be missed by a scan (H3).
                 held = walk.operation.guard(depth, at.as_ptr().cast());
             } else if !mutant(Mutant::WalkHoldsNothing) {
-                held.hold(at.as_ptr().cast());
+                walk.operation.hold(&mut held, depth, at.as_ptr().cast());
             }
         }
     }

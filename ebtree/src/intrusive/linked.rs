@@ -4,9 +4,10 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::{Forest, Leaf, Ref, Seek};
+use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::{Mutant, mutant};
 
-impl<L: Leaf> Forest<L> {
+impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Protects a leaf that is certainly not retired yet, because the caller holds it otherwise: by a count,
     /// say, that whoever retires it must have seen at zero.
     ///
@@ -16,11 +17,11 @@ impl<L: Leaf> Forest<L> {
     /// 1. `leaf` is a leaf of this domain that is not retired before the caller does something that
     ///    happens before its retirement and after this call.
     #[must_use]
-    pub unsafe fn protect(&self, leaf: NonNull<L>) -> Ref<'_, L> {
+    pub unsafe fn protect(&self, leaf: NonNull<L>) -> Ref<'_, L, R> {
         let operation = self.domain.enter();
         // No second read is needed: the slot is stored before the caller lets go, which happens before the
         // retirement, and that before the scan that reads the slot.
-        let guard = operation.guard(0, leaf.as_ptr().cast());
+        let guard = operation.guard_new(leaf.as_ptr().cast());
         operation.end(Ref { leaf, guard, tree: PhantomData })
     }
 
@@ -41,15 +42,15 @@ impl<L: Leaf> Forest<L> {
         &'t self,
         tree: usize,
         key: L::Key<'_>,
-        other: &'t Forest<M>,
+        other: &'t Forest<M, R>,
         target: impl Fn(&L) -> NonNull<M>,
-    ) -> Option<(Ref<'t, L>, Ref<'t, M>)> {
+    ) -> Option<(Ref<'t, L, R>, Ref<'t, M, R>)> {
         debug_assert!(self.domain.is_same(&other.domain), "3 of the contract");
         let mut walk = self.walk(tree);
         loop {
             let depth = walk.seek(key, Seek::GT)?;
             let object = target(walk.leaf(depth));
-            let guard = walk.operation.guard(depth, object.as_ptr().cast());
+            let guard = walk.operation.guard_new(object.as_ptr().cast());
             walk.operation.light_barrier();
             // S1: still the clean edge to the leaf, in a node that the path protects (or the root): the leaf is
             // linked (I6) after the object was published, so the object's retirement, and the scan

@@ -5,7 +5,7 @@ use core::ops::{Bound, ControlFlow};
 use core::ptr::NonNull;
 
 use super::{Forest, Leaf, Ref, Retire};
-use crate::reclaim::Domain;
+use crate::reclaim::{Domain, Reclaimer};
 use crate::sync::TURNS;
 
 #[repr(align(16))]
@@ -27,7 +27,7 @@ unsafe impl Leaf for Number {
         crate::Key::bit(&key, position)
     }
 
-    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+    unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>) {
         // SAFETY: unlinked just now from its only tree.
         unsafe { retire.retire(this) };
     }

@@ -5,34 +5,37 @@ use core::iter::FusedIterator;
 use core::ops::{Bound, RangeBounds};
 
 use super::{EbMultiTree, Entry, MultiKey, Numbered};
+use crate::reclaim::{Domain, Reclaimer};
 use crate::tree;
 
 /// A walk over all entries; see [`EbMultiTree::iter`].
-pub type Iter<'t, K, V> = Range<'t, K, V>;
+pub type Iter<'t, K, V, R = Domain> = Range<'t, K, V, R>;
 
 /// A walk over the entries in a range of keys, from both ends; see [`EbMultiTree::range`].
 #[derive(Clone)]
-pub struct Range<'t, K: MultiKey, V: Send + Sync + 'static>(tree::Range<'t, Numbered<K>, V>);
+pub struct Range<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer = Domain>(
+    tree::Range<'t, Numbered<K>, V, R>,
+);
 
 /// Takes entries from the front of a map; see [`EbMultiTree::drain_until`].
 #[must_use = "entries are taken as the iterator is driven"]
-pub struct DrainUntil<'t, K: MultiKey, V: Send + Sync + 'static>(
-    tree::DrainUntil<'t, Numbered<K>, V>,
+pub struct DrainUntil<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer = Domain>(
+    tree::DrainUntil<'t, Numbered<K>, V, R>,
 );
 
-impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
     /// Walks all entries by ascending keys, and those of one key oldest first; or from both ends.
     ///
     /// An entry that is present during the whole life of the walk is seen once; one that comes or goes meanwhile may or may not be
     /// seen. A walk keeps nothing alive and may stand still for as long as it likes.
     #[must_use]
-    pub fn iter(&self) -> Iter<'_, K, V> {
+    pub fn iter(&self) -> Iter<'_, K, V, R> {
         Range(self.tree.iter())
     }
 
     /// Walks the entries in a range of keys, as [`iter`](Self::iter) does.
     #[must_use]
-    pub fn range<'k>(&self, range: impl RangeBounds<&'k K>) -> Range<'_, K, V>
+    pub fn range<'k>(&self, range: impl RangeBounds<&'k K>) -> Range<'_, K, V, R>
     where
         K: 'k,
     {
@@ -51,59 +54,67 @@ impl<K: MultiKey, V: Send + Sync + 'static> EbMultiTree<K, V> {
 
     /// Takes the entries whose keys are at most `end`, in order, as the iterator is driven; see
     /// [`EbTree::drain_until`](crate::EbTree::drain_until), also for when it does not end.
-    pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V> {
+    pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V, R> {
         DrainUntil(self.tree.drain_until(&Numbered::last(end)))
     }
 }
 
-impl<'t, K: MultiKey, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
-    type Item = Entry<'t, K, V>;
+impl<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> Iterator for Range<'t, K, V, R> {
+    type Item = Entry<'t, K, V, R>;
 
-    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+    fn next(&mut self) -> Option<Entry<'t, K, V, R>> {
         self.0.next().map(Entry)
     }
 }
 
-impl<K: MultiKey, V: Send + Sync + 'static> DoubleEndedIterator for Range<'_, K, V> {
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> DoubleEndedIterator
+    for Range<'_, K, V, R>
+{
     fn next_back(&mut self) -> Option<Self::Item> {
         self.0.next_back().map(Entry)
     }
 }
 
-impl<K: MultiKey, V: Send + Sync + 'static> FusedIterator for Range<'_, K, V> {}
+impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> FusedIterator for Range<'_, K, V, R> {}
 
-impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for Range<'_, K, V> {
+impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static, R: Reclaimer> fmt::Debug
+    for Range<'_, K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl<'t, K: MultiKey, V: Send + Sync + 'static> Iterator for DrainUntil<'t, K, V> {
-    type Item = Entry<'t, K, V>;
+impl<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> Iterator for DrainUntil<'t, K, V, R> {
+    type Item = Entry<'t, K, V, R>;
 
     /// Takes the next entry. After `None`, entries that were inserted since may come.
-    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+    fn next(&mut self) -> Option<Entry<'t, K, V, R>> {
         self.0.next().map(Entry)
     }
 }
 
-impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for DrainUntil<'_, K, V> {
+impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static, R: Reclaimer> fmt::Debug
+    for DrainUntil<'_, K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DrainUntil").finish_non_exhaustive()
     }
 }
 
-impl<'t, K: MultiKey, V: Send + Sync + 'static> IntoIterator for &'t EbMultiTree<K, V> {
-    type Item = Entry<'t, K, V>;
-    type IntoIter = Iter<'t, K, V>;
+impl<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> IntoIterator
+    for &'t EbMultiTree<K, V, R>
+{
+    type Item = Entry<'t, K, V, R>;
+    type IntoIter = Iter<'t, K, V, R>;
 
-    fn into_iter(self) -> Iter<'t, K, V> {
+    fn into_iter(self) -> Iter<'t, K, V, R> {
         self.iter()
     }
 }
 
-impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static> Extend<(K, V)>
-    for &EbMultiTree<K, V>
+impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static, R: Reclaimer>
+    Extend<(K, V)> for &EbMultiTree<K, V, R>
 {
     /// Inserts each pair: a shared map can be extended too.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
@@ -113,8 +124,8 @@ impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static>
     }
 }
 
-impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static> Extend<(K, V)>
-    for EbMultiTree<K, V>
+impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static, R: Reclaimer>
+    Extend<(K, V)> for EbMultiTree<K, V, R>
 {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         (&*self).extend(pairs);
@@ -122,12 +133,15 @@ impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static>
 }
 
 #[cfg(not(loom))]
-impl<K: MultiKey<Refusal = core::convert::Infallible>, V: Send + Sync + 'static>
-    FromIterator<(K, V)> for EbMultiTree<K, V>
+impl<K, V, R> FromIterator<(K, V)> for EbMultiTree<K, V, R>
+where
+    K: MultiKey<Refusal = core::convert::Infallible>,
+    V: Send + Sync + 'static,
+    R: Reclaimer + Default,
 {
     /// Collects into a map in the [global](crate::Domain::global) domain.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let map = Self::new();
+        let map = Self::default();
         (&map).extend(pairs);
         map
     }

@@ -49,8 +49,5 @@ mod scan;
 mod slots;
 
 pub use domain::Domain;
-pub(crate) use guard::Guard;
 #[cfg(loom)]
 pub use local::{attach_to, end_thread};
-pub(crate) use operation::{Operation, Step};
-pub(crate) use slots::Slot;

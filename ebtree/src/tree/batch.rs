@@ -3,8 +3,9 @@
 use super::lanes::WIDTH;
 use super::map::{EbTree, Entry};
 use crate::key::Key;
+use crate::reclaim::Reclaimer;
 
-impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Looks up many keys, and calls `visit` with each and its value, in order.
     ///
     /// Sixteen look-ups at a time go side by side. In a map that is larger than the caches this is several times as fast as
@@ -36,7 +37,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     pub fn get_many<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k K>,
-    ) -> Vec<Option<Entry<'_, K, V>>> {
+    ) -> Vec<Option<Entry<'_, K, V, R>>> {
         let keys = keys.into_iter().map(|key| (self.roots.of(key), key));
         self.forest.get_many(keys).into_iter().map(|found| found.map(Entry)).collect()
     }

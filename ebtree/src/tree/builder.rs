@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 
 use super::map::EbTree;
 use crate::key::Key;
-use crate::reclaim::Domain;
+use crate::reclaim::{Domain, Reclaimer};
 
 /// Which root a key belongs to: a function that follows the order of the keys.
 ///
@@ -54,8 +54,8 @@ impl Roots {
 /// assert_eq!(timers.first().map(|entry| *entry.key()), Some(1_000));
 /// ```
 #[must_use]
-pub struct Builder<K, V> {
-    domain: Option<Domain>,
+pub struct Builder<K, V, R = Domain> {
+    domain: Option<R>,
     bits: u32,
     roots: Roots,
     map: PhantomData<fn() -> (K, V)>,
@@ -65,11 +65,14 @@ impl<K: Key, V: Send + Sync + 'static> Builder<K, V> {
     pub(super) const fn new() -> Self {
         Self { domain: None, bits: 0, roots: Roots::ONE, map: PhantomData }
     }
+}
 
-    /// Reclaims through `domain` instead of the [global](Domain::global) one.
-    pub fn domain(mut self, domain: Domain) -> Self {
-        self.domain = Some(domain);
-        self
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> Builder<K, V, R> {
+    /// Reclaims through `domain`, a [`Domain`] or another [reclaimer](crate::reclaim), instead of the
+    /// [global](Domain::global) domain.
+    pub fn domain<S: Reclaimer>(self, domain: S) -> Builder<K, V, S> {
+        let Self { bits, roots, map, .. } = self;
+        Builder { domain: Some(domain), bits, roots, map }
     }
 
     /// Gives the map `2^bits` roots of 8 bytes, for keys that are spread over all values of their type, as hashes are: each is the
@@ -103,17 +106,25 @@ impl<K: Key, V: Send + Sync + 'static> Builder<K, V> {
     }
 
     /// Makes the map.
+    #[cfg(not(loom))]
     #[must_use]
-    pub fn build(self) -> EbTree<K, V> {
-        #[cfg(not(loom))]
-        let domain = self.domain.unwrap_or_else(Domain::global);
-        #[cfg(loom)]
+    pub fn build(self) -> EbTree<K, V, R>
+    where
+        R: Default,
+    {
+        EbTree::with_roots(self.bits, self.roots, self.domain.unwrap_or_default())
+    }
+
+    /// Makes the map.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn build(self) -> EbTree<K, V, R> {
         let domain = self.domain.expect("models make their own domain");
         EbTree::with_roots(self.bits, self.roots, domain)
     }
 }
 
-impl<K, V> fmt::Debug for Builder<K, V> {
+impl<K, V, R> fmt::Debug for Builder<K, V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("roots", &(1_u64 << self.bits)).finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use crate::edge::{AtomicEdge, Edge};
 use crate::leaf::{Leaf, Retire};
 use crate::node::Node;
-use crate::reclaim::hazard::{Domain, Operation, Step};
+use crate::reclaim::{Domain, Protect, Reclaimer, Step};
 use crate::sync::{Mutant, mutant, relax};
 
 /// One operation on one tree: a root edge, and the protected path that leads down from it.
@@ -15,8 +15,8 @@ use crate::sync::{Mutant, mutant, relax};
 /// Level `i` of the path is an edge and the child that was read from it; the child is protected by slot
 /// `i`. Level 0 is the root edge. Edge `i + 1` lies in child `i`.
 #[derive(Debug)]
-pub(crate) struct Walk<'t, L> {
-    pub(crate) operation: Operation<'t>,
+pub(crate) struct Walk<'t, L, R: Reclaimer = Domain> {
+    pub(crate) operation: R::Operation<'t>,
     pub(super) root: &'t AtomicEdge,
     leaves: PhantomData<fn() -> L>,
 }
@@ -24,8 +24,8 @@ pub(crate) struct Walk<'t, L> {
 /// A level of the path that ends in a clean edge to a leaf.
 pub(crate) type Depth = usize;
 
-impl<'t, L: Leaf> Walk<'t, L> {
-    pub(crate) fn new(root: &'t AtomicEdge, domain: &'t Domain) -> Self {
+impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
+    pub(crate) fn new(root: &'t AtomicEdge, domain: &'t R) -> Self {
         Self { operation: domain.enter(), root, leaves: PhantomData }
     }
 
@@ -181,8 +181,8 @@ impl<'t, L: Leaf> Walk<'t, L> {
         // SAFETY:
         // 1. The CAS took away the one edge to the node (I1), and both its edges are final (I2).
         // 2. The CAS has one winner.
-        // 3. A node's memory may be given back on any thread.
-        unsafe { self.operation.retire(node.cast(), free_node) };
+        // 3. The end of a node is that of its memory, which nobody is promised.
+        unsafe { self.operation.retire(node) };
         self.unlinked(removed);
         Some(removed)
     }
@@ -212,11 +212,6 @@ impl<'t, L: Leaf> Walk<'t, L> {
     /// Tells a leaf that it was unlinked.
     pub(super) fn unlinked(&self, edge: Edge) {
         // SAFETY: the caller's CAS took away the one edge to the leaf (I1).
-        unsafe { L::unlinked(edge.leaf(), &Retire::new(&self.operation)) };
+        unsafe { L::unlinked::<R>(edge.leaf(), &Retire::new(&self.operation)) };
     }
-}
-
-unsafe fn free_node(object: NonNull<()>) {
-    // SAFETY: called by the domain when nobody protects the node, once; nodes are made by `Node::boxed`.
-    unsafe { Node::free(object.cast()) };
 }

@@ -14,7 +14,7 @@ use super::descent::Walk;
 use super::read::{Reader, Turn};
 use crate::edge::AtomicEdge;
 use crate::leaf::Leaf;
-use crate::reclaim::hazard::{Domain, Operation, Slot};
+use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::{Mutant, mutant, prefetch, relax};
 
 /// Descents that go side by side: as many as a processor of today waits for at once.
@@ -22,11 +22,11 @@ pub(crate) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// A look-up among others.
 #[derive(Debug)]
-pub(crate) struct Lane<'s, 'k, L: Leaf> {
+pub(crate) struct Lane<'s, 'k, L: Leaf, O: Protect> {
     key: L::Key<'k>,
     root: &'s AtomicEdge,
-    slots: [&'s Slot; 3],
-    reader: Reader<'s>,
+    slots: [O::Slot; 3],
+    reader: Reader<'s, O>,
     at: At<L>,
 }
 
@@ -41,10 +41,10 @@ enum At<L> {
     Done(Option<NonNull<L>>),
 }
 
-impl<'s, 'k, L: Leaf> Lane<'s, 'k, L> {
+impl<'s, 'k, L: Leaf, O: Protect> Lane<'s, 'k, L, O> {
     /// Begins a look-up as number `index` of this operation's lanes.
     pub(crate) fn begin(
-        operation: &'s Operation<'_>,
+        operation: &O,
         index: usize,
         root: &'s AtomicEdge,
         key: L::Key<'k>,
@@ -67,9 +67,14 @@ impl<'s, 'k, L: Leaf> Lane<'s, 'k, L> {
         }
     }
 
+    /// Returns a guard for what was found.
+    pub(crate) fn guard(&self, operation: &O, found: NonNull<L>) -> O::Guard {
+        operation.guard_in(self.reader.slot(), found.as_ptr().cast())
+    }
+
     /// Goes one step on. Returns whether that was the last one.
     #[inline]
-    fn turn(&mut self, operation: &Operation<'_>, domain: &Domain) -> bool {
+    fn turn<R: Reclaimer>(&mut self, operation: &O, domain: &R) -> bool {
         match self.at {
             At::Done(_) => return false,
             At::Leaf(leaf) => {
@@ -103,20 +108,20 @@ impl<'s, 'k, L: Leaf> Lane<'s, 'k, L> {
     }
 
     #[cold]
-    fn help(&self, operation: &Operation<'_>, domain: &Domain) {
+    fn help<R: Reclaimer>(&self, operation: &O, domain: &R) {
         if mutant(Mutant::LaneHelpsInPlace) {
             // In those of the first lane.
             (0..3).for_each(|slot| operation.publish(slot, core::ptr::null_mut()));
         }
-        Walk::<L>::new(self.root, domain).descend(self.key);
+        Walk::<L, R>::new(self.root, domain).descend(self.key);
     }
 }
 
 /// Runs the lanes of a group, which are of one operation of this domain, until all are done. Lock-free.
-pub(crate) fn run<L: Leaf>(
-    operation: &Operation<'_>,
-    domain: &Domain,
-    group: &mut [Lane<'_, '_, L>],
+pub(crate) fn run<'d, L: Leaf, R: Reclaimer>(
+    operation: &R::Operation<'d>,
+    domain: &'d R,
+    group: &mut [Lane<'_, '_, L, R::Operation<'d>>],
 ) {
     let mut open = group.len();
     while open > 0 {

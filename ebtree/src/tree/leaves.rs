@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use crate::edge::{AtomicEdge, Edge};
 use crate::leaf::Leaf;
 use crate::node::Node;
+use crate::reclaim::protect::Object;
 
 /// Takes the leaves out in the order of their keys, from both ends, and frees the nodes on the way. What is not taken out is
 /// freed at the end.
@@ -96,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::leaf::Retire;
-    use crate::reclaim::Domain;
+    use crate::reclaim::{Domain, Reclaimer};
     use crate::tree::descent::Walk;
 
     static ALIVE: AtomicUsize = AtomicUsize::new(0);
@@ -127,7 +128,7 @@ mod tests {
             crate::Key::bit(&key, position)
         }
 
-        unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+        unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>) {
             // SAFETY: unlinked just now from its only tree.
             unsafe { retire.retire(this) };
         }

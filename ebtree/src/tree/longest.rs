@@ -46,14 +46,14 @@
 //! thread's successful CAS. A descent that meets a frozen edge removes it.
 
 use crate::leaf::Leaf;
-use crate::reclaim::hazard::Step;
+use crate::reclaim::{Protect, Reclaimer, Step};
 use crate::sync::{Mutant, mutant, relax};
 use crate::tree::descent::{Depth, Walk};
 
 /// The path is not what it was.
 struct Changed;
 
-impl<L: Leaf> Walk<'_, L> {
+impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
     /// Finds the longest key that begins `key`, or is equal to it. `is_end` says of a position whether keys tell there if
     /// they go on.
     ///

@@ -2,8 +2,9 @@
 
 use super::map::{EbTree, Entry, is_below};
 use crate::key::Key;
+use crate::reclaim::{Domain, Reclaimer};
 
-impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Counts the entries by a walk over all of them: `O(n)`.
     ///
     /// Exact while nobody inserts or removes; otherwise between the number of entries that were there all along and
@@ -44,7 +45,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// `end` as fast as it takes: bound it by [`take`](Iterator::take) where timers are armed again as due.
     ///
     /// Of several threads that drain at once each entry goes to exactly one. What is not asked for stays in the map.
-    pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V> {
+    pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V, R> {
         DrainUntil { tree: self, end: end.clone() }
     }
 }
@@ -52,21 +53,21 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 /// Takes entries from the front of a map; see [`EbTree::drain_until`].
 #[derive(Debug)]
 #[must_use = "entries are taken as the iterator is driven"]
-pub struct DrainUntil<'t, K: Key, V: Send + Sync + 'static> {
-    tree: &'t EbTree<K, V>,
+pub struct DrainUntil<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer = Domain> {
+    tree: &'t EbTree<K, V, R>,
     end: K,
 }
 
-impl<'t, K: Key, V: Send + Sync + 'static> Iterator for DrainUntil<'t, K, V> {
-    type Item = Entry<'t, K, V>;
+impl<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer> Iterator for DrainUntil<'t, K, V, R> {
+    type Item = Entry<'t, K, V, R>;
 
     /// Takes the next entry. After `None`, entries that were inserted since may come.
-    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+    fn next(&mut self) -> Option<Entry<'t, K, V, R>> {
         self.tree.pop_first_if(|key, _| !is_below(&self.end, key))
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> Extend<(K, V)> for &EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> Extend<(K, V)> for &EbTree<K, V, R> {
     /// Inserts each pair, as [`insert`](EbTree::insert) does: a shared map can be extended too.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         for (key, value) in pairs {
@@ -75,29 +76,35 @@ impl<K: Key, V: Send + Sync + 'static> Extend<(K, V)> for &EbTree<K, V> {
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> Extend<(K, V)> for EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> Extend<(K, V)> for EbTree<K, V, R> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         (&*self).extend(pairs);
     }
 }
 
-impl<'a, K: Key + Copy, V: Copy + Send + Sync + 'static> Extend<(&'a K, &'a V)> for &EbTree<K, V> {
+impl<'a, K: Key + Copy, V: Copy + Send + Sync + 'static, R: Reclaimer> Extend<(&'a K, &'a V)>
+    for &EbTree<K, V, R>
+{
     fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, pairs: I) {
         self.extend(pairs.into_iter().map(|(key, value)| (*key, *value)));
     }
 }
 
-impl<'a, K: Key + Copy, V: Copy + Send + Sync + 'static> Extend<(&'a K, &'a V)> for EbTree<K, V> {
+impl<'a, K: Key + Copy, V: Copy + Send + Sync + 'static, R: Reclaimer> Extend<(&'a K, &'a V)>
+    for EbTree<K, V, R>
+{
     fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, pairs: I) {
         (&*self).extend(pairs);
     }
 }
 
 #[cfg(not(loom))]
-impl<K: Key, V: Send + Sync + 'static> FromIterator<(K, V)> for EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer + Default> FromIterator<(K, V)>
+    for EbTree<K, V, R>
+{
     /// Collects into a map in the [global](crate::Domain::global) domain. Of pairs with one key the last stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let tree = Self::new();
+        let tree = Self::default();
         (&tree).extend(pairs);
         tree
     }

@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 use crate::intrusive::{Forest, Leaf, Ref, Retire};
 use crate::key::Key;
 use crate::pool;
-use crate::reclaim::Domain;
+use crate::reclaim::{Domain, Reclaimer};
 use crate::sync::Tracked;
 use crate::tree::builder::{Builder, Roots};
 use crate::tree::unlinked::Unlinked;
@@ -79,7 +79,7 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
         key.bit(position)
     }
 
-    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+    unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>) {
         // SAFETY: the leaf is linked by one tree, which has just unlinked it and says so once.
         unsafe { retire.retire(this) };
     }
@@ -136,8 +136,8 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 ///     println!("{} at {}", timer.value(), timer.key());
 /// }
 /// ```
-pub struct EbTree<K: Key, V: Send + Sync + 'static> {
-    pub(crate) forest: Forest<MapLeaf<K, V>>,
+pub struct EbTree<K: Key, V: Send + Sync + 'static, R: Reclaimer = Domain> {
+    pub(crate) forest: Forest<MapLeaf<K, V>, R>,
     pub(super) roots: Roots,
 }
 
@@ -149,18 +149,20 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         Self::new_in(Domain::global())
     }
 
-    /// Makes an empty map that reclaims through `domain`.
-    #[must_use]
-    pub fn new_in(domain: Domain) -> Self {
-        Self::with_roots(0, Roots::ONE, domain)
-    }
-
     /// Begins to make a map that is not as usual: with a domain of its own, or a fanned-out root.
     pub const fn builder() -> Builder<K, V> {
         Builder::new()
     }
+}
 
-    pub(super) fn with_roots(bits: u32, roots: Roots, domain: Domain) -> Self {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
+    /// Makes an empty map that reclaims through `domain`: a [`Domain`], or another [reclaimer](crate::reclaim).
+    #[must_use]
+    pub fn new_in(domain: R) -> Self {
+        Self::with_roots(0, Roots::ONE, domain)
+    }
+
+    pub(super) fn with_roots(bits: u32, roots: Roots, domain: R) -> Self {
         Self { forest: Forest::new_in(bits, domain), roots }
     }
 
@@ -171,13 +173,13 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 
     /// Returns the domain.
     #[must_use]
-    pub const fn domain(&self) -> &Domain {
+    pub const fn domain(&self) -> &R {
         self.forest.domain()
     }
 
     /// Returns the entry of a key. Lock-free; linearizable.
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn get(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.forest.get(self.roots.of(key), key).map(Entry)
     }
 
@@ -195,7 +197,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 
     /// Inserts a key, or replaces its value, and returns the entry that was replaced. The key is never
     /// absent in between. Lock-free; linearizable.
-    pub fn insert(&self, key: K, value: V) -> Option<Entry<'_, K, V>> {
+    pub fn insert(&self, key: K, value: V) -> Option<Entry<'_, K, V, R>> {
         let (root, query) = (self.roots.of(&key), key.clone());
         let mut new = MapLeaf::unlinked(key, value);
         loop {
@@ -220,7 +222,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     ///
     /// # Errors
     /// The entry that has the key already, and the value that was not inserted.
-    pub fn try_insert(&self, key: K, value: V) -> Result<(), (Entry<'_, K, V>, V)> {
+    pub fn try_insert(&self, key: K, value: V) -> Result<(), (Entry<'_, K, V, R>, V)> {
         let (root, query) = (self.roots.of(&key), key.clone());
         let new = MapLeaf::unlinked(key, value);
         // SAFETY: the key of `new` is `query`.
@@ -229,7 +231,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     }
 
     /// Inserts a key that is not there yet and returns its entry, or gives the value back.
-    pub(crate) fn insert_or_give_back(&self, key: K, value: V) -> Result<Entry<'_, K, V>, V> {
+    pub(crate) fn insert_or_give_back(&self, key: K, value: V) -> Result<Entry<'_, K, V, R>, V> {
         let (root, query) = (self.roots.of(&key), key.clone());
         let new = MapLeaf::unlinked(key, value);
         // SAFETY: the key of `new` is `query`.
@@ -240,7 +242,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 
     /// Returns the entry of a key, inserting it first if it is not there. Of several threads that do so at once,
     /// one inserts and all get its entry; `value` may run on each of them.
-    pub fn get_or_insert_with(&self, key: K, value: impl FnOnce() -> V) -> Entry<'_, K, V> {
+    pub fn get_or_insert_with(&self, key: K, value: impl FnOnce() -> V) -> Entry<'_, K, V, R> {
         if let Some(there) = self.get(&key) {
             return there;
         }
@@ -255,7 +257,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 
     /// Removes a key and returns its entry. Of several threads that do so at once, one gets it. Lock-free;
     /// linearizable.
-    pub fn remove(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn remove(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.forest.take(self.roots.of(key), key).map(Entry)
     }
 
@@ -267,52 +269,55 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 
     /// Returns the entry with the smallest key.
     #[must_use]
-    pub fn first(&self) -> Option<Entry<'_, K, V>> {
+    pub fn first(&self) -> Option<Entry<'_, K, V, R>> {
         self.forest.first_from(0).map(Entry)
     }
 
     /// Returns the entry with the largest key.
     #[must_use]
-    pub fn last(&self) -> Option<Entry<'_, K, V>> {
+    pub fn last(&self) -> Option<Entry<'_, K, V, R>> {
         self.forest.last_below(self.forest.trees()).map(Entry)
     }
 
     /// Removes the entry with the smallest key and returns it. Exactly one caller gets an entry.
-    pub fn pop_first(&self) -> Option<Entry<'_, K, V>> {
+    pub fn pop_first(&self) -> Option<Entry<'_, K, V, R>> {
         self.forest.take_first_if(|_| true).map(Entry)
     }
 
     /// Removes the entry with the largest key and returns it. Exactly one caller gets an entry.
-    pub fn pop_last(&self) -> Option<Entry<'_, K, V>> {
+    pub fn pop_last(&self) -> Option<Entry<'_, K, V, R>> {
         self.forest.take_last().map(Entry)
     }
 
     /// Removes the entry with the smallest key if `is_due` says so, and returns it. What timers need.
-    pub fn pop_first_if(&self, mut is_due: impl FnMut(&K, &V) -> bool) -> Option<Entry<'_, K, V>> {
+    pub fn pop_first_if(
+        &self,
+        mut is_due: impl FnMut(&K, &V) -> bool,
+    ) -> Option<Entry<'_, K, V, R>> {
         self.forest.take_first_if(|leaf| is_due(&leaf.key, &leaf.value)).map(Entry)
     }
 
     /// Returns the entry with the smallest key that is at least `key`.
     #[must_use]
-    pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.forest.above(self.roots.of(key), key, true).map(Entry)
     }
 
     /// Returns the entry with the smallest key above `key`.
     #[must_use]
-    pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.forest.above(self.roots.of(key), key, false).map(Entry)
     }
 
     /// Returns the entry with the largest key that is at most `key`.
     #[must_use]
-    pub fn le(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn le(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.forest.below(self.roots.of(key), key, true).map(Entry)
     }
 
     /// Returns the entry with the largest key below `key`.
     #[must_use]
-    pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V>> {
+    pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
         self.forest.below(self.roots.of(key), key, false).map(Entry)
     }
 
@@ -322,7 +327,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// meanwhile may or may not be seen. A walk keeps nothing alive and may stand still for as long as it likes. To
     /// keep a place without borrowing the map, see [`Cursor`].
     #[must_use]
-    pub fn iter(&self) -> Iter<'_, K, V> {
+    pub fn iter(&self) -> Iter<'_, K, V, R> {
         self.range(..)
     }
 
@@ -340,7 +345,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// assert!(tree.range(..3).rev().map(|entry| *entry.key()).eq([2, 1]));
     /// ```
     #[must_use]
-    pub fn range(&self, range: impl RangeBounds<K>) -> Range<'_, K, V> {
+    pub fn range(&self, range: impl RangeBounds<K>) -> Range<'_, K, V, R> {
         Range::new(self, range.start_bound().cloned(), range.end_bound().cloned())
     }
 
@@ -352,13 +357,15 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
 }
 
 #[cfg(not(loom))]
-impl<K: Key, V: Send + Sync + 'static> Default for EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer + Default> Default for EbTree<K, V, R> {
     fn default() -> Self {
-        Self::new()
+        Self::new_in(R::default())
     }
 }
 
-impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug for EbTree<K, V> {
+impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for EbTree<K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
         for entry in self {
@@ -368,9 +375,9 @@ impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug for 
     }
 }
 
-impl<'t, K: Key, V: Send + Sync + 'static> IntoIterator for &'t EbTree<K, V> {
-    type Item = Entry<'t, K, V>;
-    type IntoIter = Iter<'t, K, V>;
+impl<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer> IntoIterator for &'t EbTree<K, V, R> {
+    type Item = Entry<'t, K, V, R>;
+    type IntoIter = Iter<'t, K, V, R>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -381,9 +388,11 @@ impl<'t, K: Key, V: Send + Sync + 'static> IntoIterator for &'t EbTree<K, V> {
 /// dropped while it lives. It stays on its thread, and blocks nobody.
 ///
 /// An entry never changes. When its value is replaced the map has a new entry, and this one is still the old.
-pub struct Entry<'t, K: Key, V: Send + Sync + 'static>(pub(crate) Ref<'t, MapLeaf<K, V>>);
+pub struct Entry<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer = Domain>(
+    pub(crate) Ref<'t, MapLeaf<K, V>, R>,
+);
 
-impl<K: Key, V: Send + Sync + 'static> Entry<'_, K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> Entry<'_, K, V, R> {
     /// Returns the key.
     #[must_use]
     pub fn key(&self) -> &K {
@@ -397,7 +406,7 @@ impl<K: Key, V: Send + Sync + 'static> Entry<'_, K, V> {
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> Deref for Entry<'_, K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> Deref for Entry<'_, K, V, R> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -405,7 +414,9 @@ impl<K: Key, V: Send + Sync + 'static> Deref for Entry<'_, K, V> {
     }
 }
 
-impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug for Entry<'_, K, V> {
+impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for Entry<'_, K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Entry").field(self.key()).field(self.value()).finish()
     }

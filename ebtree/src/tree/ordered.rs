@@ -13,7 +13,7 @@
 
 use crate::edge::AtomicEdge;
 use crate::leaf::Leaf;
-use crate::reclaim::hazard::Step;
+use crate::reclaim::{Protect, Reclaimer, Step};
 use crate::sync::{Mutant, mutant, prefetch, relax};
 use crate::tree::descent::{Depth, Walk};
 
@@ -42,7 +42,7 @@ impl Seek {
     pub(crate) const LT: Self = Self { forward: false, inclusive: false };
 }
 
-impl<L: Leaf> Walk<'_, L> {
+impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
     /// Finds the leaf nearest to `key` on the side that is asked for.
     ///
     /// The leaf was present at some instant of the call, and no key between `key` and it was

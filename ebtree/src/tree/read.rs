@@ -1,33 +1,38 @@
 //! The read-only descent: three slots in turn, nothing shared written but them.
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge};
 use crate::leaf::Leaf;
-use crate::reclaim::hazard::{Operation, Slot};
+use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::{Mutant, mutant, relax};
 use crate::tree::descent::Walk;
 
 /// A leaf that was found, and the slot that protects it.
 #[derive(Debug)]
-pub(crate) struct Found<L> {
+pub(crate) struct Found<L, S> {
     pub(crate) leaf: NonNull<L>,
-    pub(crate) slot: usize,
+    pub(crate) slot: S,
 }
+
+/// The same in a walk.
+pub(crate) type FoundIn<'t, L, R> = Found<L, <<R as Reclaimer>::Operation<'t> as Protect>::Slot>;
 
 /// A read-only descent under way.
 ///
 /// The slots are those of the current child, of its grandparent and of its parent: in the order in which they are used again. They
 /// change roles; an address never moves.
 #[derive(Debug)]
-pub(super) struct Reader<'s> {
-    slot: &'s Slot,
-    next: &'s Slot,
-    after: &'s Slot,
+pub(super) struct Reader<'s, O: Protect> {
+    slot: O::Slot,
+    next: O::Slot,
+    after: O::Slot,
     /// The edge through which the current node was reached, and what it held: null at the start.
     anchor: (*const AtomicEdge, Edge),
     /// The root edge, or an edge of the node that `after` protects.
     edge: *const AtomicEdge,
+    root: PhantomData<&'s AtomicEdge>,
 }
 
 /// Where a step has led.
@@ -43,11 +48,12 @@ pub(super) enum Turn {
     Frozen,
 }
 
-impl<'s> Reader<'s> {
+impl<'s, O: Protect> Reader<'s, O> {
     /// Starts at a root edge, which outlives the reader, with three slots of one operation.
     #[inline]
-    pub(super) fn begin(root: &'s AtomicEdge, [slot, next, after]: [&'s Slot; 3]) -> Self {
-        Self { slot, next, after, anchor: (core::ptr::null(), Edge::NULL), edge: root }
+    pub(super) fn begin(root: &'s AtomicEdge, [slot, next, after]: [O::Slot; 3]) -> Self {
+        let anchor = (core::ptr::null(), Edge::NULL);
+        Self { slot, next, after, anchor, edge: root, root: PhantomData }
     }
 
     /// Returns the edge that the next step reads.
@@ -63,7 +69,7 @@ impl<'s> Reader<'s> {
     /// it was taken. Absent at a flag: the parent was linked at its validation, and the key is absent
     /// from the flagging, or from that validation if it is later, until the parent is unlinked.
     #[inline]
-    pub(super) fn turn<L: Leaf>(&mut self, operation: &Operation<'_>, key: L::Key<'_>) -> Turn {
+    pub(super) fn turn<L: Leaf>(&mut self, operation: &O, key: L::Key<'_>) -> Turn {
         // SAFETY: the root edge, or an edge of the node that the slot before protects; so below.
         let mut value = unsafe { &*self.edge }.load();
         loop {
@@ -101,19 +107,18 @@ impl<'s> Reader<'s> {
     }
 
     /// Returns which of the three slots protects the child of the edge that was read last.
-    pub(super) fn slot(&self) -> &'s Slot {
+    pub(super) fn slot(&self) -> O::Slot {
         self.slot
     }
 }
 
-impl<L: Leaf> Walk<'_, L> {
+impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
     /// Finds the leaf of this key.
     ///
     /// Lock-free. After two frozen edges in a row it helps once, as a writer does, and starts again.
-    pub(crate) fn find(&mut self, key: L::Key<'_>) -> Option<Found<L>> {
+    pub(crate) fn find(&mut self, key: L::Key<'_>) -> Option<FoundIn<'t, L, R>> {
         loop {
-            let slots = self.operation.three(0);
-            let mut reader = Reader::begin(self.root, slots);
+            let mut reader = Reader::begin(self.root, self.operation.three(0));
             let turn = loop {
                 match reader.turn::<L>(&self.operation, key) {
                     Turn::Down => {}
@@ -130,9 +135,7 @@ impl<L: Leaf> Walk<'_, L> {
                     if there.first_difference(key).is_some() {
                         return None;
                     }
-                    let slot = slots.iter().position(|slot| core::ptr::eq(*slot, reader.slot()));
-                    let slot = slot.expect("the three slots only change roles");
-                    return Some(Found { leaf, slot });
+                    return Some(Found { leaf, slot: reader.slot() });
                 }
                 Turn::Frozen => {
                     relax();

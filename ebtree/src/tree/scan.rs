@@ -4,8 +4,9 @@ use core::ops::{Bound, ControlFlow, RangeBounds};
 
 use super::map::{EbTree, is_after_start, is_before_end};
 use crate::key::Key;
+use crate::reclaim::Reclaimer;
 
-impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Visits the entries in a range of keys in ascending order, until `visit` breaks.
     ///
     /// The same walk as [`range`](Self::range), several times as fast: a step goes on from the path of the one before, and

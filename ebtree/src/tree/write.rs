@@ -5,7 +5,8 @@ use core::ptr::NonNull;
 use crate::edge::Edge;
 use crate::leaf::Leaf;
 use crate::node::Node;
-use crate::reclaim::hazard::Guard;
+use crate::reclaim::protect::Object;
+use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::relax;
 use crate::tree::descent::{Depth, Walk};
 
@@ -39,7 +40,7 @@ impl Drop for Spare {
     }
 }
 
-impl<'t, L: Leaf> Walk<'t, L> {
+impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
     /// Links `new` under its key, or returns the level of the leaf that has this key already.
     ///
     /// Linearization: the CAS, or the second read of the edge to the leaf that is there.
@@ -101,7 +102,7 @@ impl<'t, L: Leaf> Walk<'t, L> {
     /// was removed or replaced meanwhile.
     ///
     /// Linearization: the CAS that sets FLAG, or the one that empties the root edge.
-    pub(crate) fn remove(&mut self, depth: Depth) -> Option<Guard<'t>> {
+    pub(crate) fn remove(&mut self, depth: Depth) -> Option<R::Guard> {
         let place = self.operation.step(depth);
         let guard = self.operation.guard(depth, place.value.address());
         if depth == 0 {

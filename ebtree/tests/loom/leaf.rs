@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ebtree::Key;
 use ebtree::intrusive::{Forest, Leaf, Retire};
+use ebtree::reclaim::Reclaimer;
 use loom::cell::UnsafeCell;
 
 /// Not modelled: it adds no order between the threads that count.
@@ -60,7 +61,7 @@ unsafe impl Leaf for Item {
         Key::bit(&key, position)
     }
 
-    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+    unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>) {
         // SAFETY: unlinked from its only tree.
         unsafe { retire.retire(this) };
     }

@@ -30,6 +30,7 @@ use core::sync::atomic::Ordering;
 
 use ebtree::Domain;
 use ebtree::intrusive::{Forest, Leaf, Ref, Retire};
+use ebtree::reclaim::Reclaimer;
 
 use crate::entry::Entry;
 use crate::index::keys::KeyIndex;
@@ -83,7 +84,7 @@ unsafe impl Leaf for Update {
         self.tracked.touch();
     }
 
-    unsafe fn unlinked(this: NonNull<Self>, retire: &Retire<'_, '_>) {
+    unsafe fn unlinked<R: Reclaimer>(this: NonNull<Self>, retire: &Retire<'_, '_, R>) {
         // SAFETY: one tree links it, which has just unlinked it, once.
         unsafe { retire.retire(this) };
     }

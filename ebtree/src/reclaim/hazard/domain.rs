@@ -4,9 +4,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::barrier::Barrier;
+use super::guard::Guard;
 use super::local::Local;
 use super::operation::Operation;
 use super::slots::Slots;
+use crate::reclaim::{Reclaimer, sealed};
 use crate::sync::{Arc, AtomicBool, AtomicLink, AtomicU8, AtomicUsize, Mutant, Tracked, mutant};
 
 /// Nobody uses the record.
@@ -313,11 +315,25 @@ impl Domain {
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.owner.inner
     }
+}
 
-    /// Begins an operation of this thread.
+impl sealed::Sealed for Domain {}
+
+impl Reclaimer for Domain {
+    type Guard = Guard;
+    type Operation<'d> = Operation<'d>;
+
     #[inline]
-    pub(crate) fn enter(&self) -> Operation<'_> {
+    fn enter(&self) -> Operation<'_> {
         Operation::enter(self.inner())
+    }
+
+    fn flush(&self) {
+        Self::flush(self);
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Self::is_same(self, other)
     }
 }
 

@@ -9,30 +9,35 @@ use crate::sync::has_failed;
 
 /// Protects one object. Stays on its thread.
 #[derive(Debug)]
-pub(crate) struct Guard<'d> {
+pub struct Guard {
     record: NonNull<Record>,
     slot: usize,
-    domain: PhantomData<(&'d (), *mut ())>,
+    thread: PhantomData<*mut ()>,
 }
 
-impl Guard<'_> {
+impl Guard {
     /// # Safety
     /// 1. `record` is this thread's, and lives as long as the guard.
     /// 2. `slot` is a guard slot of it that was taken out of the free list.
     pub(super) const unsafe fn new(record: NonNull<Record>, slot: usize) -> Self {
-        Self { record, slot, domain: PhantomData }
+        Self { record, slot, thread: PhantomData }
     }
 
     /// Protects another object instead, which a slot of the operation that made this guard protects: another
     /// operation, of the same thread even, may have another record (H3).
     #[inline]
-    pub(crate) fn hold(&self, address: *mut ()) {
+    pub(super) fn hold(&self, address: *mut ()) {
         // SAFETY: 1 of `new`.
         unsafe { self.record.as_ref() }.guards.publish(self.slot, address);
     }
+
+    /// Whether its slot is one of this record.
+    pub(super) fn is_of(&self, record: NonNull<Record>) -> bool {
+        self.record == record
+    }
 }
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
         if has_failed() {
@@ -57,13 +62,13 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::reclaim::Domain;
+    use crate::reclaim::{Domain, Protect, Reclaimer};
 
     /// Each thread leaves guards to its end; the next one with the same record finds their slots free.
     #[test]
     fn slots_of_guards_that_outlive_their_thread_are_found_again() {
         thread_local! {
-            static KEPT: RefCell<Vec<Guard<'static>>> = const { RefCell::new(Vec::new()) };
+            static KEPT: RefCell<Vec<Guard>> = const { RefCell::new(Vec::new()) };
         }
         let domain: &'static Domain = Box::leak(Box::new(Domain::with_fences()));
         let object: &'static u128 = Box::leak(Box::new(0));

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::domain::{FREE, Inner, LEAVING, OWNED, Record};
-use super::operation::Step;
+use crate::reclaim::path::Step;
 use crate::sync::{Arc, Mutant, fence, has_failed, mutant, thread_local};
 
 /// An object that was unlinked, and how to free it.

@@ -8,20 +8,14 @@ use super::domain::{Inner, Record};
 use super::guard::Guard;
 use super::local::{Local, Retired, attach, release};
 use super::slots::Slot;
-use crate::edge::{AtomicEdge, Edge};
-use crate::sync::{Arc, has_failed};
-
-/// One level of a path: where an edge is, and what was read from it while its child was protected.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    pub(crate) edge: *const AtomicEdge,
-    pub(crate) value: Edge,
-}
+use crate::reclaim::path::Step;
+use crate::reclaim::protect::{Object, Protect};
+use crate::sync::{Arc, Mutant, has_failed, mutant};
 
 /// An operation under way. Operations of one thread nest: a visitor or a value's `drop` may begin another,
 /// which takes its slots above those in use here. When the outermost one ends, its thread scans if
 /// enough is retired.
-pub(crate) struct Operation<'d> {
+pub struct Operation<'d> {
     inner: &'d Arc<Inner>,
     record: NonNull<Record>,
     /// The first slot of this operation.
@@ -52,17 +46,6 @@ impl<'d> Operation<'d> {
         operation
     }
 
-    /// Ends the operation and returns `found`.
-    ///
-    /// The end may scan, and so run a value's `drop`, which may panic. Then `found` is dropped here, and the
-    /// slots of its guards are given back; a return value that stands already when a variable is dropped would
-    /// be leaked, and its slots with it.
-    #[inline]
-    pub(crate) fn end<T>(self, found: T) -> T {
-        drop(self);
-        found
-    }
-
     /// Returns whether another operation of this thread is under way, or a scan.
     pub(super) fn is_nested(&self) -> bool {
         self.with_local(|local| local.depth > 1)
@@ -74,7 +57,7 @@ impl<'d> Operation<'d> {
     }
 
     #[inline]
-    fn record(&self) -> &Record {
+    fn record(&self) -> &'d Record {
         // SAFETY: a record outlives the domain's last reference (H2), and `inner` is one.
         unsafe { self.record.as_ref() }
     }
@@ -87,10 +70,33 @@ impl<'d> Operation<'d> {
         f(unsafe { &mut *self.record().local() })
     }
 
-    /// Announces `address` in slot `index` of this operation; what is read after the call comes after
-    /// the announcement (S1).
+    /// Out of the way: it is rare, and takes registers.
+    #[cold]
+    #[inline(never)]
+    fn lengthen(path: &mut Vec<Step>, at: usize, step: Step) {
+        path.resize(at + 1, step);
+    }
+
     #[inline]
-    pub(crate) fn publish(&self, index: usize, address: *mut ()) {
+    fn vacant_guard(&self) -> usize {
+        self.with_local(|local| {
+            local.free_guards.pop().unwrap_or_else(|| {
+                local.guards += 1;
+                local.guards - 1
+            })
+        })
+    }
+}
+
+// SAFETY: 1. An address in a slot, and read again as linked after the light barrier, is found by each scan that could free it: S1.
+// 2. The publication happens before the linking, and that before the retirement and the scan. 3. A guard's slot is another one
+// than those of operations, and given back by its guard only; what it takes from a slot of this record is not missed: H3.
+unsafe impl<'d> Protect for Operation<'d> {
+    type Guard = Guard;
+    type Slot = &'d Slot;
+
+    #[inline]
+    fn publish(&self, index: usize, address: *mut ()) {
         let slot = self.base + index;
         // Counted before it is published, so that a refused publication is cleared too.
         self.with_local(|local| {
@@ -102,31 +108,28 @@ impl<'d> Operation<'d> {
         self.barrier.light();
     }
 
-    /// Returns three slots of this operation, from `first` on, for a caller that publishes in them many times. They are
-    /// cleared with the others.
+    /// The slots are cleared with the others.
     #[inline]
-    pub(crate) fn three(&self, first: usize) -> [&Slot; 3] {
+    fn three(&self, first: usize) -> [&'d Slot; 3] {
         let first = self.base + first;
         self.with_local(|local| local.top = local.top.max(first + 3));
         let slots = &self.record().operations;
         [slots.slot(first), slots.slot(first + 1), slots.slot(first + 2)]
     }
 
-    /// Announces `address` in a slot; what is read after the call comes after the announcement (S1).
     #[inline]
-    pub(crate) fn publish_in(&self, slot: &Slot, address: *mut ()) {
+    fn publish_in(&self, slot: &'d Slot, address: *mut ()) {
         slot.publish(address);
         self.barrier.light();
     }
 
-    /// Stands between a publication by [`guard`](Self::guard) and the read that shows it to be valid (S1).
-    pub(crate) fn light_barrier(&self) {
+    #[inline]
+    fn light_barrier(&self) {
         self.barrier.light();
     }
 
-    /// Notes level `index` of the path.
     #[inline]
-    pub(crate) fn set_step(&self, index: usize, step: Step) {
+    fn set_step(&self, index: usize, step: Step) {
         let at = self.base + index;
         self.with_local(|local| {
             if let Some(place) = local.path.get_mut(at) {
@@ -137,53 +140,56 @@ impl<'d> Operation<'d> {
         });
     }
 
-    /// Out of the way: it is rare, and takes registers.
-    #[cold]
-    #[inline(never)]
-    fn lengthen(path: &mut Vec<Step>, at: usize, step: Step) {
-        path.resize(at + 1, step);
-    }
-
-    /// Calls `look` with the levels of the path that have been noted. It begins and ends no operation.
     #[inline]
-    pub(crate) fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
+    fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
         self.with_local(|local| look(&local.path[self.base..]))
     }
 
-    /// Returns level `index` of the path.
     #[inline]
-    pub(crate) fn step(&self, index: usize) -> Step {
+    fn step(&self, index: usize) -> Step {
         self.with_local(|local| local.path[self.base + index])
     }
 
-    /// Keeps what slot `index` protects, beyond the end of the operation.
     #[inline]
-    pub(crate) fn guard(&self, index: usize, address: *mut ()) -> Guard<'d> {
-        let slot = self.with_local(|local| {
-            local.free_guards.pop().unwrap_or_else(|| {
-                local.guards += 1;
-                local.guards - 1
-            })
-        });
-        if crate::sync::mutant(crate::sync::Mutant::CopyAfterClear) {
+    fn guard(&self, index: usize, address: *mut ()) -> Guard {
+        if mutant(Mutant::CopyAfterClear) {
             self.record().operations.clear(self.base + index);
         }
-        // Release, and before the operation's slot is cleared: H3.
+        self.guard_new(address)
+    }
+
+    #[inline]
+    fn guard_in(&self, slot: &'d Slot, address: *mut ()) -> Guard {
+        if mutant(Mutant::CopyAfterClear) {
+            slot.publish(core::ptr::null_mut());
+        }
+        self.guard_new(address)
+    }
+
+    #[inline]
+    fn guard_new(&self, address: *mut ()) -> Guard {
+        let slot = self.vacant_guard();
+        // Release, and before a slot of this operation that names the same is cleared: H3.
         self.record().guards.publish(slot, address);
-        // SAFETY: the domain outlives `'d`, and the record the domain (H2).
+        // SAFETY: 1. The domain outlives the guard, by the contract of `Protect::Guard`, and the record the domain (H2). 2. Taken
+        // out above.
         unsafe { Guard::new(self.record, slot) }
     }
 
-    /// Hands over an object that was unlinked, to be freed once nobody protects it.
-    ///
-    /// # Safety
-    /// 1. Nobody can find `object` any more: it was unlinked, and the unlinking happens before this call.
-    /// 2. Called once for this object.
-    /// 3. `free(object)` may be called on any thread once nobody reads the object, and neither uses nor ends
-    ///    anything that the object's finder could still hold.
-    pub(crate) unsafe fn retire(&self, object: NonNull<()>, free: unsafe fn(NonNull<()>)) {
+    #[inline]
+    fn hold(&self, guard: &mut Guard, _: usize, address: *mut ()) {
+        debug_assert!(guard.is_of(self.record), "another record's scan order");
+        guard.hold(address);
+    }
+
+    #[inline]
+    unsafe fn retire<O: Object>(&self, object: NonNull<O>) {
+        unsafe fn free<O: Object>(object: NonNull<()>) {
+            // SAFETY: called when nobody protects the object, once; its type is the one it was retired with.
+            unsafe { O::free(object.cast()) };
+        }
         let pending = self.with_local(|local| {
-            local.retired.push(Retired::new(object, free));
+            local.retired.push(Retired::new(object.cast(), free::<O>));
             local.retired.len()
         });
         self.record().pending.store(pending, core::sync::atomic::Ordering::Relaxed);

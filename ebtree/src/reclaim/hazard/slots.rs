@@ -11,7 +11,7 @@ pub(crate) const SEGMENT: usize = if cfg!(loom) { 4 } else { 64 };
 /// One slot: null, or the address of an object that its thread reads or is about to read.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct Slot(AtomicPtr<()>);
+pub struct Slot(AtomicPtr<()>);
 
 impl Slot {
     fn vacant() -> Self {

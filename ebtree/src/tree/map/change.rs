@@ -5,6 +5,7 @@ use core::fmt;
 
 use super::{EbTree, Entry, MapLeaf};
 use crate::key::Key;
+use crate::reclaim::{Domain, Reclaimer};
 
 /// What [`EbTree::compute`] found, and what it left there instead.
 ///
@@ -14,14 +15,16 @@ use crate::key::Key;
 /// | `None` | `Some` | inserted |
 /// | `Some` | `Some` | replaced |
 /// | `Some` | `None` | removed |
-pub struct Change<'t, K: Key, V: Send + Sync + 'static> {
+pub struct Change<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer = Domain> {
     /// The entry that was replaced or removed.
-    pub before: Option<Entry<'t, K, V>>,
+    pub before: Option<Entry<'t, K, V, R>>,
     /// The entry that was inserted. Others may have changed the key since.
-    pub after: Option<Entry<'t, K, V>>,
+    pub after: Option<Entry<'t, K, V, R>>,
 }
 
-impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug for Change<'_, K, V> {
+impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for Change<'_, K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Change");
         shown.field("before", &self.before).field("after", &self.after).finish()
@@ -29,15 +32,15 @@ impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug for 
 }
 
 /// Why [`EbTree::compare_exchange`] did nothing: the entry is not, or no more, the one that the map has.
-pub struct CompareExchangeError<'t, K: Key, V: Send + Sync + 'static> {
+pub struct CompareExchangeError<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer = Domain> {
     /// The entry that has the key instead, if one has.
-    pub current: Option<Entry<'t, K, V>>,
+    pub current: Option<Entry<'t, K, V, R>>,
     /// The value that was not inserted.
     pub new: V,
 }
 
-impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
-    for CompareExchangeError<'_, K, V>
+impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static, R: Reclaimer> fmt::Debug
+    for CompareExchangeError<'_, K, V, R>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("CompareExchangeError");
@@ -45,20 +48,23 @@ impl<K: Key + fmt::Debug, V: Send + Sync + fmt::Debug + 'static> fmt::Debug
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> fmt::Display for CompareExchangeError<'_, K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> fmt::Display
+    for CompareExchangeError<'_, K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the entry has been removed or replaced")
     }
 }
 
-impl<K, V> core::error::Error for CompareExchangeError<'_, K, V>
+impl<K, V, R> core::error::Error for CompareExchangeError<'_, K, V, R>
 where
+    R: Reclaimer,
     K: Key + fmt::Debug,
     V: Send + Sync + fmt::Debug + 'static,
 {
 }
 
-impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Replaces the value of a key by one made from it, and returns the new entry, or `None` if the key is absent. No
     /// other change of the key comes between the value that `change` saw and the one that it made.
     ///
@@ -80,7 +86,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// assert_eq!(hits.get(&b'a').map(|count| *count), Some(5));
     /// assert!(hits.update(&b'b', |count| count + 1).is_none());
     /// ```
-    pub fn update(&self, key: &K, mut change: impl FnMut(&V) -> V) -> Option<Entry<'_, K, V>> {
+    pub fn update(&self, key: &K, mut change: impl FnMut(&V) -> V) -> Option<Entry<'_, K, V, R>> {
         let mut there = self.get(key)?;
         loop {
             let new = change(there.value());
@@ -115,7 +121,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         &self,
         key: &K,
         mut change: impl FnMut(Option<&V>) -> Option<V>,
-    ) -> Change<'_, K, V> {
+    ) -> Change<'_, K, V, R> {
         let mut there = self.get(key);
         loop {
             let new = change(there.as_deref());
@@ -165,9 +171,9 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// ```
     pub fn compare_exchange(
         &self,
-        current: &Entry<'_, K, V>,
+        current: &Entry<'_, K, V, R>,
         new: V,
-    ) -> Result<Entry<'_, K, V>, CompareExchangeError<'_, K, V>> {
+    ) -> Result<Entry<'_, K, V, R>, CompareExchangeError<'_, K, V, R>> {
         self.exchange(current.key(), current, new)
     }
 
@@ -191,7 +197,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
         key: &K,
         new: V,
         mut is_it: impl FnMut(&V) -> bool,
-    ) -> Result<Entry<'_, K, V>, V> {
+    ) -> Result<Entry<'_, K, V, R>, V> {
         let (mut there, mut new) = (self.get(key), new);
         loop {
             let Some(old) = there.filter(|there| is_it(there)) else { return Err(new) };
@@ -215,7 +221,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     /// assert!(!tree.remove_entry(&old));
     /// assert!(tree.remove_entry(&tree.get(&1).unwrap()));
     /// ```
-    pub fn remove_entry(&self, entry: &Entry<'_, K, V>) -> bool {
+    pub fn remove_entry(&self, entry: &Entry<'_, K, V, R>) -> bool {
         // The guard keeps the leaf, so no other leaf has its address: not of this key, and not in another tree.
         let leaf = entry.0.as_ptr().as_ptr();
         self.forest
@@ -225,9 +231,9 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     fn exchange(
         &self,
         key: &K,
-        old: &Entry<'_, K, V>,
+        old: &Entry<'_, K, V, R>,
         new: V,
-    ) -> Result<Entry<'_, K, V>, CompareExchangeError<'_, K, V>> {
+    ) -> Result<Entry<'_, K, V, R>, CompareExchangeError<'_, K, V, R>> {
         let new = MapLeaf::unlinked(old.key().clone(), new);
         // SAFETY: the key of `new` is a clone of that of `old`, which is `key`.
         let exchanged =

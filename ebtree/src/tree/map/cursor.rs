@@ -2,6 +2,7 @@
 
 use super::{EbTree, Entry};
 use crate::key::Key;
+use crate::reclaim::Reclaimer;
 
 /// A place between two keys, from which a map is walked step by step in both directions.
 ///
@@ -94,9 +95,10 @@ impl<K> Cursor<K> {
 
 impl<K: Key> Cursor<K> {
     /// Returns the entry after the cursor and moves behind it; at the end, returns `None` and stays. `O(d)`; lock-free.
-    pub fn next<'t, V>(&mut self, tree: &'t EbTree<K, V>) -> Option<Entry<'t, K, V>>
+    pub fn next<'t, V, R>(&mut self, tree: &'t EbTree<K, V, R>) -> Option<Entry<'t, K, V, R>>
     where
         V: Send + Sync + 'static,
+        R: Reclaimer,
     {
         let next = self.peek_next(tree)?;
         *self = Self::after(next.key().clone());
@@ -104,9 +106,10 @@ impl<K: Key> Cursor<K> {
     }
 
     /// Returns the entry before the cursor and moves before it; at the start, returns `None` and stays. `O(d)`; lock-free.
-    pub fn prev<'t, V>(&mut self, tree: &'t EbTree<K, V>) -> Option<Entry<'t, K, V>>
+    pub fn prev<'t, V, R>(&mut self, tree: &'t EbTree<K, V, R>) -> Option<Entry<'t, K, V, R>>
     where
         V: Send + Sync + 'static,
+        R: Reclaimer,
     {
         let prev = self.peek_prev(tree)?;
         *self = Self::before(prev.key().clone());
@@ -115,9 +118,10 @@ impl<K: Key> Cursor<K> {
 
     /// Returns the entry after the cursor, which stays. `O(d)`; lock-free.
     #[must_use]
-    pub fn peek_next<'t, V>(&self, tree: &'t EbTree<K, V>) -> Option<Entry<'t, K, V>>
+    pub fn peek_next<'t, V, R>(&self, tree: &'t EbTree<K, V, R>) -> Option<Entry<'t, K, V, R>>
     where
         V: Send + Sync + 'static,
+        R: Reclaimer,
     {
         match &self.place {
             Place::Start => tree.first(),
@@ -129,9 +133,10 @@ impl<K: Key> Cursor<K> {
 
     /// Returns the entry before the cursor, which stays. `O(d)`; lock-free.
     #[must_use]
-    pub fn peek_prev<'t, V>(&self, tree: &'t EbTree<K, V>) -> Option<Entry<'t, K, V>>
+    pub fn peek_prev<'t, V, R>(&self, tree: &'t EbTree<K, V, R>) -> Option<Entry<'t, K, V, R>>
     where
         V: Send + Sync + 'static,
+        R: Reclaimer,
     {
         match &self.place {
             Place::Start => None,

@@ -5,6 +5,7 @@ use core::iter::FusedIterator;
 
 use super::{EbTree, MapLeaf};
 use crate::key::Key;
+use crate::reclaim::Reclaimer;
 use crate::tree::leaves::Leaves;
 
 /// The keys and values of a map, moved out of it in ascending order, from both ends.
@@ -53,7 +54,7 @@ impl<K: Key, V: Send + Sync + 'static> fmt::Debug for IntoIter<K, V> {
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> IntoIterator for EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> IntoIterator for EbTree<K, V, R> {
     type Item = (K, V);
     type IntoIter = IntoIter<K, V>;
 
@@ -62,7 +63,7 @@ impl<K: Key, V: Send + Sync + 'static> IntoIterator for EbTree<K, V> {
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Returns the keys in ascending order; the values are dropped on the way.
     #[must_use]
     pub fn into_keys(self) -> impl DoubleEndedIterator<Item = K> + FusedIterator {
@@ -76,7 +77,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     }
 }
 
-impl<K: Key, V: Clone + Send + Sync + 'static> Clone for EbTree<K, V> {
+impl<K: Key, V: Clone + Send + Sync + 'static, R: Reclaimer> Clone for EbTree<K, V, R> {
     /// Returns a map in the same domain, with the same fan-out and with what a walk over this one meets: `O(n)`.
     ///
     /// Not a snapshot: what others change meanwhile may be in it or not, each key for itself. A key that is present

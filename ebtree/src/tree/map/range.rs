@@ -6,33 +6,34 @@ use core::ops::Bound;
 
 use super::{EbTree, Entry};
 use crate::key::Key;
+use crate::reclaim::{Domain, Reclaimer};
 
 /// A walk over all entries; see [`EbTree::iter`].
-pub type Iter<'t, K, V> = Range<'t, K, V>;
+pub type Iter<'t, K, V, R = Domain> = Range<'t, K, V, R>;
 
 /// A walk over a range of keys, from both ends; see [`EbTree::range`].
 ///
 /// Each step is one ordered search, in `O(d)`. The two ends never cross, each gives keys in strict order, and no key comes
 /// from both. After the first `None`, from whichever end, the walk is over, also when keys are inserted afterwards.
-pub struct Range<'t, K: Key, V: Send + Sync + 'static> {
-    tree: &'t EbTree<K, V>,
+pub struct Range<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer = Domain> {
+    tree: &'t EbTree<K, V, R>,
     from: Bound<K>,
     to: Bound<K>,
     over: bool,
 }
 
-impl<'t, K: Key, V: Send + Sync + 'static> Range<'t, K, V> {
-    pub(super) const fn new(tree: &'t EbTree<K, V>, from: Bound<K>, to: Bound<K>) -> Self {
+impl<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer> Range<'t, K, V, R> {
+    pub(super) const fn new(tree: &'t EbTree<K, V, R>, from: Bound<K>, to: Bound<K>) -> Self {
         Self { tree, from, to, over: false }
     }
 }
 
-impl<'t, K: Key, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
-    type Item = Entry<'t, K, V>;
+impl<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer> Iterator for Range<'t, K, V, R> {
+    type Item = Entry<'t, K, V, R>;
 
     /// Returns the next entry. A key inserted between the last one and this call may be passed over only if it
     /// was not present during the whole call.
-    fn next(&mut self) -> Option<Entry<'t, K, V>> {
+    fn next(&mut self) -> Option<Entry<'t, K, V, R>> {
         if self.over {
             return None;
         }
@@ -45,14 +46,16 @@ impl<'t, K: Key, V: Send + Sync + 'static> Iterator for Range<'t, K, V> {
         next
     }
 
-    fn last(mut self) -> Option<Entry<'t, K, V>> {
+    fn last(mut self) -> Option<Entry<'t, K, V, R>> {
         self.next_back()
     }
 }
 
-impl<'t, K: Key, V: Send + Sync + 'static> DoubleEndedIterator for Range<'t, K, V> {
+impl<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer> DoubleEndedIterator
+    for Range<'t, K, V, R>
+{
     /// Returns the next entry from the end; otherwise as [`next`](Iterator::next).
-    fn next_back(&mut self) -> Option<Entry<'t, K, V>> {
+    fn next_back(&mut self) -> Option<Entry<'t, K, V, R>> {
         if self.over {
             return None;
         }
@@ -66,25 +69,27 @@ impl<'t, K: Key, V: Send + Sync + 'static> DoubleEndedIterator for Range<'t, K, 
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> FusedIterator for Range<'_, K, V> {}
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> FusedIterator for Range<'_, K, V, R> {}
 
-impl<K: Key, V: Send + Sync + 'static> Clone for Range<'_, K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> Clone for Range<'_, K, V, R> {
     /// Returns a walk over what is left of this one.
     fn clone(&self) -> Self {
         Self { tree: self.tree, from: self.from.clone(), to: self.to.clone(), over: self.over }
     }
 }
 
-impl<K: Key + fmt::Debug, V: Send + Sync + 'static> fmt::Debug for Range<'_, K, V> {
+impl<K: Key + fmt::Debug, V: Send + Sync + 'static, R: Reclaimer> fmt::Debug
+    for Range<'_, K, V, R>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Range");
         shown.field("from", &self.from).field("to", &self.to).field("over", &self.over).finish()
     }
 }
 
-impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
+impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Returns the first entry of a range that starts here.
-    pub(super) fn above(&self, start: Bound<&K>) -> Option<Entry<'_, K, V>> {
+    pub(super) fn above(&self, start: Bound<&K>) -> Option<Entry<'_, K, V, R>> {
         match start {
             Bound::Unbounded => self.first(),
             Bound::Included(key) => self.ge(key),
@@ -93,7 +98,7 @@ impl<K: Key, V: Send + Sync + 'static> EbTree<K, V> {
     }
 
     /// Returns the last entry of a range that ends here.
-    pub(super) fn below(&self, end: Bound<&K>) -> Option<Entry<'_, K, V>> {
+    pub(super) fn below(&self, end: Bound<&K>) -> Option<Entry<'_, K, V, R>> {
         match end {
             Bound::Unbounded => self.last(),
             Bound::Included(key) => self.le(key),

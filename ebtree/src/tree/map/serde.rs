@@ -11,8 +11,11 @@ use ::serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::EbTree;
 use crate::key::Key;
+use crate::reclaim::Reclaimer;
 
-impl<K: Key + Serialize, V: Serialize + Send + Sync + 'static> Serialize for EbTree<K, V> {
+impl<K: Key + Serialize, V: Serialize + Send + Sync + 'static, R: Reclaimer> Serialize
+    for EbTree<K, V, R>
+{
     /// Writes what a walk meets, in ascending order. As with [`iter`](EbTree::iter), others may change the map meanwhile.
     ///
     /// The number of entries is not known until the walk is over. A format that writes it first, as some binary ones do,
@@ -27,28 +30,30 @@ impl<K: Key + Serialize, V: Serialize + Send + Sync + 'static> Serialize for EbT
 }
 
 #[cfg(not(loom))]
-impl<'de, K, V> Deserialize<'de> for EbTree<K, V>
+impl<'de, K, V, R> Deserialize<'de> for EbTree<K, V, R>
 where
     K: Key + Deserialize<'de>,
     V: Deserialize<'de> + Send + Sync + 'static,
+    R: Reclaimer + Default,
 {
     /// Reads a map, into the [global](crate::Domain::global) domain. Of entries with one key the last stays.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<K, V>(PhantomData<(K, V)>);
+        struct Entries<K, V, R>(PhantomData<(K, V, R)>);
 
-        impl<'de, K, V> Visitor<'de> for Entries<K, V>
+        impl<'de, K, V, R> Visitor<'de> for Entries<K, V, R>
         where
             K: Key + Deserialize<'de>,
             V: Deserialize<'de> + Send + Sync + 'static,
+            R: Reclaimer + Default,
         {
-            type Value = EbTree<K, V>;
+            type Value = EbTree<K, V, R>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-                let tree = EbTree::new();
+                let tree = EbTree::default();
                 while let Some((key, value)) = entries.next_entry()? {
                     tree.insert(key, value);
                 }

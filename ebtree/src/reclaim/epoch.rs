@@ -1,0 +1,126 @@
+//! Epochs: what was there when an operation began stays until it ends.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use super::path::{Path, Step};
+use super::protect::{Object, Protect};
+use super::{Reclaimer, sealed};
+
+/// Reclaims by the epochs of `crossbeam-epoch`, in that crate's default collector, which all of its users in the process share.
+///
+/// A thread that stalls inside an operation, or keeps an entry, keeps everything that anybody unlinks from then on. What
+/// is unlinked last is freed when somebody begins operations later, or by [`flush`](Reclaimer::flush), which does not free
+/// what a thread that is inside an operation could see.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epoch;
+
+impl sealed::Sealed for Epoch {}
+
+/// Turns of a flush. Garbage is freed two advances of the epoch after it was handed over, and a turn advances it once at most.
+const TURNS: usize = 4;
+
+impl Reclaimer for Epoch {
+    type Guard = Guard;
+    type Operation<'d> = Operation;
+
+    #[inline]
+    fn enter(&self) -> Operation {
+        Operation { guard: crossbeam_epoch::pin(), path: Path::new() }
+    }
+
+    fn flush(&self) {
+        for _ in 0..TURNS {
+            crossbeam_epoch::pin().flush();
+        }
+    }
+
+    fn is_same(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// Its thread is pinned.
+pub struct Guard(#[expect(dead_code, reason = "for its end")] crossbeam_epoch::Guard);
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+pub struct Operation {
+    guard: crossbeam_epoch::Guard,
+    path: Path,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the thread is pinned as long as an operation or a guard of it lives, without a gap where a guard is made
+// from an operation. What is retired while a thread is pinned is not freed before it is unpinned.
+unsafe impl Protect for Operation {
+    type Guard = Guard;
+    type Slot = ();
+
+    #[inline]
+    fn publish(&self, _: usize, _: *mut ()) {}
+
+    #[inline]
+    fn three(&self, _: usize) -> [(); 3] {
+        [(); 3]
+    }
+
+    #[inline]
+    fn publish_in(&self, (): (), _: *mut ()) {}
+
+    #[inline]
+    fn light_barrier(&self) {}
+
+    #[inline]
+    fn set_step(&self, index: usize, step: Step) {
+        self.path.set_step(index, step);
+    }
+
+    #[inline]
+    fn step(&self, index: usize) -> Step {
+        self.path.step(index)
+    }
+
+    #[inline]
+    fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
+        self.path.with_path(look)
+    }
+
+    #[inline]
+    fn guard(&self, _: usize, _: *mut ()) -> Guard {
+        Guard(crossbeam_epoch::pin())
+    }
+
+    #[inline]
+    fn guard_in(&self, (): (), _: *mut ()) -> Guard {
+        Guard(crossbeam_epoch::pin())
+    }
+
+    #[inline]
+    fn guard_new(&self, _: *mut ()) -> Guard {
+        Guard(crossbeam_epoch::pin())
+    }
+
+    #[inline]
+    fn hold(&self, _: &mut Guard, _: usize, _: *mut ()) {}
+
+    #[inline]
+    unsafe fn retire<O: Object>(&self, object: NonNull<O>) {
+        let free = move || {
+            // SAFETY: called once, when nobody reads the object.
+            unsafe { O::free(object) };
+        };
+        // SAFETY: by 1 of the contract, nobody who is pinned from now on finds the object; who found it before is pinned. What is
+        // captured is a pointer to what is `Send` and `'static`.
+        unsafe { self.guard.defer_unchecked(free) };
+    }
+}

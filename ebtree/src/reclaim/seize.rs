@@ -1,0 +1,146 @@
+//! Batches that are counted down by the threads that could see them.
+
+use core::fmt;
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use seize::{Collector, Guard as _, LocalGuard};
+
+use super::path::{Path, Step};
+use super::protect::{Object, Protect};
+use super::{Reclaimer, sealed};
+
+/// Reclaims by a collector of the crate `seize`.
+///
+/// A thread that stalls inside an operation, or keeps an entry, keeps everything that anybody unlinks from then on. The crate takes a
+/// lock when a thread first comes and when it ends. Not for use in destructors of thread locals. What is left is freed
+/// when the last handle goes.
+#[derive(Clone, Debug, Default)]
+pub struct Seize {
+    collector: Arc<Collector>,
+}
+
+impl Seize {
+    /// Makes a collector of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl sealed::Sealed for Seize {}
+
+impl Reclaimer for Seize {
+    type Guard = Guard;
+    type Operation<'d> = Operation<'d>;
+
+    #[inline]
+    fn enter(&self) -> Operation<'_> {
+        let guard = self.collector.enter();
+        // The collector asks for loads that are sequentially consistent, so that none goes before the thread is marked as active.
+        // Ours acquire only. On x86_64 those are the same instructions; elsewhere a fence does it for all of them.
+        #[cfg(not(target_arch = "x86_64"))]
+        core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+        #[cfg(target_arch = "x86_64")]
+        core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+        Operation { guard, path: Path::new() }
+    }
+
+    fn flush(&self) {
+        self.collector.enter().flush();
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.collector, &other.collector)
+    }
+}
+
+/// Its thread is marked as active.
+#[derive(Debug)]
+pub struct Guard(#[expect(dead_code, reason = "for its end")] LocalGuard<'static>);
+
+pub struct Operation<'d> {
+    guard: LocalGuard<'d>,
+    path: Path,
+}
+
+impl fmt::Debug for Operation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").finish_non_exhaustive()
+    }
+}
+
+impl Operation<'_> {
+    #[inline]
+    fn active(&self) -> Guard {
+        let guard: LocalGuard<'_> = self.guard.collector().enter();
+        // SAFETY: only the lifetime changes. By the contract of `Protect::Guard` the collector outlives the guard.
+        Guard(unsafe { core::mem::transmute::<LocalGuard<'_>, LocalGuard<'static>>(guard) })
+    }
+}
+
+// SAFETY: the thread is active as long as an operation or a guard of it lives, without a gap where a guard is made
+// from an operation. What is retired while a thread is active is not freed before it is not.
+unsafe impl Protect for Operation<'_> {
+    type Guard = Guard;
+    type Slot = ();
+
+    #[inline]
+    fn publish(&self, _: usize, _: *mut ()) {}
+
+    #[inline]
+    fn three(&self, _: usize) -> [(); 3] {
+        [(); 3]
+    }
+
+    #[inline]
+    fn publish_in(&self, (): (), _: *mut ()) {}
+
+    #[inline]
+    fn light_barrier(&self) {}
+
+    #[inline]
+    fn set_step(&self, index: usize, step: Step) {
+        self.path.set_step(index, step);
+    }
+
+    #[inline]
+    fn step(&self, index: usize) -> Step {
+        self.path.step(index)
+    }
+
+    #[inline]
+    fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
+        self.path.with_path(look)
+    }
+
+    #[inline]
+    fn guard(&self, _: usize, _: *mut ()) -> Guard {
+        self.active()
+    }
+
+    #[inline]
+    fn guard_in(&self, (): (), _: *mut ()) -> Guard {
+        self.active()
+    }
+
+    #[inline]
+    fn guard_new(&self, _: *mut ()) -> Guard {
+        self.active()
+    }
+
+    #[inline]
+    fn hold(&self, _: &mut Guard, _: usize, _: *mut ()) {}
+
+    #[inline]
+    unsafe fn retire<O: Object>(&self, object: NonNull<O>) {
+        unsafe fn free<O: Object>(object: *mut O, _: &Collector) {
+            // SAFETY: from a `NonNull`.
+            let object = unsafe { NonNull::new_unchecked(object) };
+            // SAFETY: called once, when nobody reads the object.
+            unsafe { O::free(object) };
+        }
+        // SAFETY: by 1 and 2 of the contract, nobody who becomes active from now on finds the object.
+        unsafe { self.guard.defer_retire(object.as_ptr(), free::<O>) };
+    }
+}
