@@ -14,4 +14,5 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 cargo test --release -p ebtree --test stress --test linearize --test reclaim --test panics \
     --test walks --test changes --test scan --test batch --test prefix_stress --target "$target" -- \
     --skip nothing_is_freed_when_the_barrier_fails
+cargo test --release -p ebtree --all-features --test reclaimers --target "$target" -- --skip leak::
 cargo test --release -p stktable --test table --target "$target"

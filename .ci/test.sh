@@ -8,7 +8,7 @@ export STKTABLED_REQUIRE_HAPROXY=1
 cargo test --workspace
 
 # What is off by default.
-cargo test -p ebtree --features serde --test serde
+cargo test -p ebtree --all-features --lib --test serde --test reclaimers
 
 # The layout for targets whose pointers have no bits to spare.
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/plain" RUSTFLAGS="--cfg ebtree_plain_edges" \

@@ -36,12 +36,21 @@ pub enum Operation {
     GetFanned,
     /// Looks at a hundred entries in order.
     Scan,
+    /// Looks up sixteen keys that are there, at once.
+    Get16,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Get, Self::InsertRemove, Self::InsertPop, Self::Ge, Self::GetFanned, Self::Scan];
+    pub const ALL: [Self; 7] = [
+        Self::Get,
+        Self::InsertRemove,
+        Self::InsertPop,
+        Self::Ge,
+        Self::GetFanned,
+        Self::Scan,
+        Self::Get16,
+    ];
 
     /// Returns the name in the record.
     #[must_use]
@@ -53,6 +62,7 @@ impl Operation {
             Self::Ge => "ge",
             Self::GetFanned => "get-fanned",
             Self::Scan => "scan",
+            Self::Get16 => "get16",
         }
     }
 
@@ -85,6 +95,15 @@ impl Operation {
                 Self::Ge => {
                     let key = mix(number);
                     assert_eq!(tree.ge(&key).map(|entry| *entry.key()), Some(key));
+                }
+                Self::Get16 => {
+                    let keys: [u64; 16] =
+                        std::array::from_fn(|more| mix((number + more as u64 * 500) % ENTRIES));
+                    let mut found = 0;
+                    tree.get_many_with(&keys, |key, number| {
+                        found += usize::from(number.is_some_and(|number| mix(*number) == *key));
+                    });
+                    assert_eq!(found, 16);
                 }
                 Self::Scan => {
                     let mut left = 100;

@@ -8,6 +8,8 @@ pub mod instructions;
 pub mod interleave;
 pub mod random;
 #[cfg(feature = "rivals")]
+mod reclaimers;
+#[cfg(feature = "rivals")]
 mod rivals;
 pub mod table;
 pub mod tree;

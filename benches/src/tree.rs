@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 
+use ebtree::reclaim::Reclaimer;
 use ebtree::{Domain, EbTree};
 
 use crate::interleave::{Contestant, Plan, Reached, interleave};
@@ -75,7 +76,7 @@ pub(crate) fn sum(values: impl Iterator<Item = u64>) -> u64 {
     values.take(SCANNED).fold(0, u64::wrapping_add)
 }
 
-impl Map for EbTree<u64, u64> {
+impl<R: Reclaimer> Map for EbTree<u64, u64, R> {
     fn get(&self, key: u64) -> bool {
         self.get_with(&key, |value| *value == key) == Some(true)
     }
@@ -249,8 +250,8 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
 }
 
 /// A tree with a root for two to four of `n` entries.
-fn fanned_out(n: u64) -> EbTree<u64, u64> {
-    EbTree::builder().domain(Domain::new()).fan_out(n.ilog2().saturating_sub(1)).build()
+pub(crate) fn fanned_out<R: Reclaimer + Default>(n: u64, domain: R) -> EbTree<u64, u64, R> {
+    EbTree::builder().domain(domain).fan_out(n.ilog2().saturating_sub(1)).build()
 }
 
 /// Runs one workload on maps of `n` keys.
@@ -259,12 +260,12 @@ pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
     let mut maps: Vec<(&str, Box<dyn Map>, AtomicU64)> = Vec::new();
     let mut add = |name, map| maps.push((name, map, AtomicU64::new(0)));
     add("ebtree", Box::new(EbTree::new_in(Domain::new())));
-    add("ebtree, fanned out", Box::new(fanned_out(n)));
+    add("ebtree, fanned out", Box::new(fanned_out(n, Domain::new())));
     add("Mutex<BTreeMap>", Box::new(Mutex::new(BTreeMap::new())));
     add("RwLock<BTreeMap>", Box::new(RwLock::new(BTreeMap::new())));
     add("64 × RwLock<BTreeMap>", Box::new(Sharded::new()));
     #[cfg(feature = "rivals")]
-    for (name, map) in crate::rivals::maps() {
+    for (name, map) in crate::rivals::maps().into_iter().chain(crate::reclaimers::maps(n)) {
         add(name, map);
     }
     let is_ordered = matches!(workload, Workload::Expiry | Workload::Scan);
@@ -305,12 +306,12 @@ mod tests {
     #[test]
     fn contestants_answer() {
         works(&EbTree::new());
-        works(&fanned_out(1000));
+        works(&fanned_out(1000, Domain::new()));
         works(&Mutex::new(BTreeMap::new()));
         works(&RwLock::new(BTreeMap::new()));
         works(&Sharded::new());
         #[cfg(feature = "rivals")]
-        for (_, map) in crate::rivals::maps() {
+        for (_, map) in crate::rivals::maps().into_iter().chain(crate::reclaimers::maps(1000)) {
             works(&*map);
         }
     }

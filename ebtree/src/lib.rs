@@ -68,9 +68,12 @@
 //! - Values that are changed in place, often: an entry is immutable. Put atomics into the value.
 //! - Without std: reclamation needs to know of threads and their ends.
 //!
-//! With the feature `serde`, maps implement its `Serialize` and `Deserialize`.
+//! # Features
 //!
-//! Modules, in reading order: [`key`], [`tree`], [`multi`], [`prefix`], [`intrusive`].
+//! None is on by default. `serde`: maps implement its `Serialize` and `Deserialize`. `crossbeam-epoch`, `haphazard`, `seize`, `leak`: other
+//! reclaimers than [`Domain`], see [`reclaim`].
+//!
+//! Modules, in reading order: [`key`], [`tree`], [`multi`], [`prefix`], [`intrusive`], [`reclaim`].
 
 pub mod intrusive;
 pub mod key;
