@@ -71,7 +71,7 @@ impl Operation {
     /// # Panics
     /// When the tree answers wrongly.
     pub fn probe(self, times: u64) {
-        let bits = if self == Self::GetFanned { ENTRIES.ilog2() - 1 } else { 0 };
+        let bits = if self == Self::GetFanned { ENTRIES.next_power_of_two().ilog2() } else { 0 };
         let tree = EbTree::builder().domain(Domain::new()).fan_out(bits).build();
         for number in 0..ENTRIES {
             tree.insert(if self == Self::InsertPop { number } else { mix(number) }, number);

@@ -5,7 +5,7 @@ use ebtree::reclaim::{Epoch, Haphazard, Leak, Seize};
 
 use crate::tree::{Map, fanned_out};
 
-/// Returns a tree with each of them, and again with a root for two to four of `n` entries.
+/// Returns a tree with each of them, and again with a root for each of `n` entries.
 pub(crate) fn maps(n: u64) -> [(&'static str, Box<dyn Map>); 8] {
     [
         ("ebtree with crossbeam-epoch", Box::new(EbTree::new_in(Epoch))),

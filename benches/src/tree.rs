@@ -249,9 +249,9 @@ fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &
     BATCH
 }
 
-/// A tree with a root for two to four of `n` entries.
+/// A tree with a root for each of `n` entries, or two.
 pub(crate) fn fanned_out<R: Reclaimer + Default>(n: u64, domain: R) -> EbTree<u64, u64, R> {
-    EbTree::builder().domain(domain).fan_out(n.ilog2().saturating_sub(1)).build()
+    EbTree::builder().domain(domain).fan_out(n.next_power_of_two().ilog2()).build()
 }
 
 /// Runs one workload on maps of `n` keys.

@@ -170,6 +170,19 @@ impl AtomicEdge {
         Self(AtomicLink::new(edge.0))
     }
 
+    /// Returns the edges of so many empty trees. The system has not mapped their memory before it is used.
+    #[cfg(not(loom))]
+    pub(crate) fn nulls(count: usize) -> Box<[Self]> {
+        let nulls = Box::<[Self]>::new_zeroed_slice(count);
+        // SAFETY: an edge is a pointer, and zeros are a null pointer.
+        unsafe { nulls.assume_init() }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn nulls(count: usize) -> Box<[Self]> {
+        (0..count).map(|_| Self::new(Edge::NULL)).collect()
+    }
+
     /// Reads the edge. Acquire: what is read through it was initialised before it was published (S2).
     #[inline]
     pub(crate) fn load(&self) -> Edge {

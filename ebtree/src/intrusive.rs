@@ -19,7 +19,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use crate::edge::{AtomicEdge, Edge};
+use crate::edge::AtomicEdge;
 pub use crate::leaf::{Leaf, Retire};
 use crate::reclaim::{Domain, Protect, Reclaimer};
 use crate::tree::descent::{Depth, Walk};
@@ -71,15 +71,17 @@ pub struct Forest<L: Leaf, R: Reclaimer = Domain> {
 }
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
-    /// Makes `2^k` empty trees, of 8 bytes each, that reclaim through `domain`.
+    /// Makes `2^k` empty trees, of 8 bytes each, that reclaim through `domain`. The memory of trees that are never used
+    /// is not touched.
     ///
     /// # Panics
-    /// When `k` is above 32.
+    /// When `k` is above 32, or too large for this system.
     #[must_use]
     pub fn new_in(k: u32, domain: R) -> Self {
         assert!(k <= 32, "at most 2^32 roots");
-        let roots = (0..1_u64 << k).map(|_| AtomicEdge::new(Edge::NULL)).collect();
-        Self { roots, domain, leaves: PhantomData }
+        let trees =
+            usize::try_from(1_u64 << k).expect("a number that this system has addresses for");
+        Self { roots: AtomicEdge::nulls(trees), domain, leaves: PhantomData }
     }
 
     /// Returns the number of trees.
