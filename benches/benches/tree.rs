@@ -15,9 +15,9 @@ fn tree(n: u64, bits: u32) -> EbTree<u64, u64> {
     tree
 }
 
-/// A root for two to four entries.
+/// A root for each entry.
 const fn fan_out(n: u64) -> u32 {
-    n.ilog2() - 1
+    n.next_power_of_two().ilog2()
 }
 
 fn look_ups(criterion: &mut Criterion) {
