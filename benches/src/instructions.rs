@@ -38,11 +38,13 @@ pub enum Operation {
     Scan,
     /// Looks up sixteen keys that are there, at once.
     Get16,
+    /// Finds the entry of a client in a table, counts a request of it in a counter and a rate, and refreshes it.
+    Track,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Get,
         Self::InsertRemove,
         Self::InsertPop,
@@ -50,6 +52,7 @@ impl Operation {
         Self::GetFanned,
         Self::Scan,
         Self::Get16,
+        Self::Track,
     ];
 
     /// Returns the name in the record.
@@ -63,6 +66,7 @@ impl Operation {
             Self::GetFanned => "get-fanned",
             Self::Scan => "scan",
             Self::Get16 => "get16",
+            Self::Track => "track",
         }
     }
 
@@ -71,6 +75,9 @@ impl Operation {
     /// # Panics
     /// When the tree answers wrongly.
     pub fn probe(self, times: u64) {
+        if self == Self::Track {
+            return crate::table::probe_track(10_000, times);
+        }
         let bits = if self == Self::GetFanned { ENTRIES.next_power_of_two().ilog2() } else { 0 };
         let tree = EbTree::builder().domain(Domain::new()).fan_out(bits).build();
         for number in 0..ENTRIES {
@@ -96,6 +103,7 @@ impl Operation {
                     let key = mix(number);
                     assert_eq!(tree.ge(&key).map(|entry| *entry.key()), Some(key));
                 }
+                Self::Track => unreachable!("not of a tree"),
                 Self::Get16 => {
                     let keys: [u64; 16] =
                         std::array::from_fn(|more| mix((number + more as u64 * 500) % ENTRIES));

@@ -29,6 +29,9 @@ enum Command {
         /// Ask the system for huge pages for our trees.
         #[arg(long)]
         huge_pages: bool,
+        /// Only the tables.
+        #[arg(long, conflicts_with = "workloads")]
+        tables: bool,
         /// Only these, instead of all.
         #[arg(long = "workload", value_enum)]
         workloads: Vec<tree::Workload>,
@@ -53,13 +56,15 @@ fn rows(what: &str, n: u64, plan: Plan, ours: usize, reached: &[Reached]) {
     }
 }
 
-fn report(quick: bool, workloads: &[tree::Workload]) {
+fn report(quick: bool, workloads: &[tree::Workload], tables: bool) {
     let (slices, slice) = if quick { (3, 10) } else { (7, 25) };
     let plans =
         [1, 2, 8].map(|threads| Plan { slices, slice: Duration::from_millis(slice), threads });
     let sizes: &[u64] = if quick { &[10_000] } else { &[10_000, 1_000_000] };
-    println!("| workload | entries | threads | map | Mops/s | ebtree ÷ it | fanned out ÷ it |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    if !workloads.is_empty() {
+        println!("| workload | entries | threads | map | Mops/s | ebtree ÷ it | fanned out ÷ it |");
+        println!("| --- | --- | --- | --- | --- | --- | --- |");
+    }
     for n in sizes {
         for workload in workloads {
             for plan in plans {
@@ -67,14 +72,21 @@ fn report(quick: bool, workloads: &[tree::Workload]) {
             }
         }
     }
-    if workloads.len() < tree::Workload::ALL.len() {
-        return;
+    if tables {
+        report_tables(sizes, &plans);
     }
+}
+
+fn report_tables(sizes: &[u64], plans: &[Plan]) {
     println!("\n| workload | entries | threads | table | Mops/s | stktable ÷ it |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for n in sizes {
-        for plan in plans {
-            rows("track", *n, plan, 1, &table::compare_track(*n, plan));
+        for spread in [table::Spread::Uniform, table::Spread::Zipf] {
+            for plan in plans {
+                let clients = u32::try_from(*n).expect("at most 2^32 clients");
+                let reached = table::compare_track(clients, spread, *plan);
+                rows(&format!("track, {}", spread.name()), *n, *plan, 1, &reached);
+            }
         }
     }
 }
@@ -120,9 +132,10 @@ fn count_instructions(write: bool) -> ExitCode {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Report { quick, huge_pages, workloads } => {
+        Command::Report { quick, huge_pages, tables, workloads } => {
             ebtree::advise_huge_pages(huge_pages);
-            report(quick, if workloads.is_empty() { &tree::Workload::ALL } else { &workloads });
+            let all = workloads.is_empty() && !tables;
+            report(quick, if all { &tree::Workload::ALL } else { &workloads }, all || tables);
         }
         Command::Instructions { record } => return count_instructions(record),
         Command::Probe { operation, times } => operation.probe(times),

@@ -1,22 +1,35 @@
-//! The table beside a `HashMap` of the same counters behind a mutex, without expiry, purge or update order.
+//! The table beside maps of the same counters that have neither expiry nor purge nor an update order.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+mod keys;
+mod locked;
+#[cfg(feature = "rivals")]
+mod rivals;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stktable::table::{Event, StickTable};
+use ebtree::Domain;
+use stktable::table::{Event, Options, StickTable};
 use stktable::{DataType, Declaration, Key, KeySpec, Tick};
 
+use self::keys::Sequence;
+pub use self::keys::Spread;
 use crate::interleave::{Contestant, Plan, Reached, interleave};
 use crate::random::Random;
 
+/// Operations of a batch.
 const BATCH: u64 = 64;
-const PERIOD_MS: u64 = 10_000;
+pub(crate) const PERIOD_MS: u64 = 10_000;
 
-/// What the locked version keeps: two counters and a rate.
-#[derive(Default)]
-struct Counters {
-    connections: u32,
+/// What everybody can do.
+pub(crate) trait Clients: Sync {
+    /// Finds or creates a client, and counts in two counters and a rate.
+    fn request(&self, client: u32, now: u64);
+}
+
+/// What the others keep of a client, where somebody else sees to it that one thread at a time changes it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    tag: u32,
     requests: u32,
     start: u64,
     current: u32,
@@ -25,6 +38,7 @@ struct Counters {
 
 impl Counters {
     fn request(&mut self, now: u64) {
+        self.tag += 1;
         self.requests += 1;
         let age = now - self.start;
         if age >= PERIOD_MS {
@@ -37,48 +51,95 @@ impl Counters {
 }
 
 /// Returns the key of client `number`.
-fn key(number: u64) -> Key {
-    let bytes = u32::try_from(number).expect("at most 2^32 clients").to_be_bytes();
-    KeySpec::IP.key(&bytes).expect("4 bytes")
+pub(crate) fn key(number: u32) -> Key {
+    KeySpec::IP.key(&number.to_be_bytes()).expect("4 bytes")
 }
 
-/// Tracks one of `n` clients, and counts a request: look up or create, two counters, one rate, and for ours
-/// refresh of the expiry and the update order too.
-#[must_use]
-pub fn compare_track(n: u64, plan: Plan) -> Vec<Reached> {
+/// Returns an empty table with room for `n` clients.
+pub(crate) fn table(n: u32) -> StickTable {
     let declaration = Declaration::builder("clients", KeySpec::IP)
-        .size(u32::try_from(2 * n).expect("at most 2^31 clients"))
+        .size(n)
         .expire_ms(600_000)
         .peers("mesh")
-        .store(DataType::ConnCnt)
+        .store(DataType::Gpc0)
         .store(DataType::HttpReqCnt)
         .store_rate(DataType::HttpReqRate, 10_000)
         .build()
         .expect("a valid declaration");
-    let table = StickTable::new(declaration);
-    let map: Mutex<HashMap<u32, Counters>> = Mutex::default();
+    StickTable::with(declaration, Options::new().domain(Domain::new()))
+}
+
+impl Clients for StickTable {
+    /// Refreshes the expiry, too, and has the peers told.
+    fn request(&self, client: u32, now: u64) {
+        let now = Tick(now);
+        let entry = self.get_or_create(&key(client), now).expect("there is room");
+        entry.add(DataType::Gpc0, 0, 1, now);
+        entry.count(Event::HttpRequest, 1, now);
+        entry.touch(now);
+    }
+}
+
+/// Counts `times` requests of one of `n` clients each.
+pub(crate) fn probe_track(n: u32, times: u64) {
+    let table = table(n);
+    (0..n).for_each(|client| table.request(client, PERIOD_MS));
+    let mut random = Random::new(1);
+    for turn in 0..times {
+        let client = u32::try_from(random.below(u64::from(n))).expect("below n");
+        table.request(client, PERIOD_MS + turn / 64);
+    }
+}
+
+/// Counts a request of one of `n` clients: look up or create, two counters, one rate, and for ours refresh of the expiry and the
+/// update order too.
+#[must_use]
+pub fn compare_track(n: u32, spread: Spread, plan: Plan) -> Vec<Reached> {
+    let mut all: Vec<(&str, Box<dyn Clients>)> = vec![("stktable", Box::new(table(n)))];
+    all.extend(locked::all());
+    #[cfg(feature = "rivals")]
+    all.extend(rivals::all(n));
+    let sequence = Sequence::new(n, spread);
     // A millisecond passes every 64 operations.
-    let clocks = [AtomicU64::new(PERIOD_MS), AtomicU64::new(PERIOD_MS)];
-    let contestants = [
-        Contestant::new("stktable", |random: &mut Random| {
-            let now = Tick(clocks[0].fetch_add(1, Ordering::Relaxed));
-            for _ in 0..BATCH {
-                let tracker = table.track(&key(random.below(n)), now).expect("there is room");
-                tracker.count(Event::HttpRequest, 1, now);
-            }
-            BATCH
-        }),
-        Contestant::new("Mutex<HashMap>, no expiry, no peers", |random: &mut Random| {
-            let now = clocks[1].fetch_add(1, Ordering::Relaxed);
-            for _ in 0..BATCH {
-                let number = u32::try_from(random.below(n)).expect("at most 2^32 clients");
-                let mut map = map.lock().unwrap();
-                let counters = map.entry(number).or_default();
-                counters.connections += 1;
-                counters.request(now);
-            }
-            BATCH
-        }),
-    ];
+    let clocks: Vec<_> = all.iter().map(|_| AtomicU64::new(PERIOD_MS)).collect();
+    for (_, clients) in &all {
+        (0..n).for_each(|client| clients.request(client, PERIOD_MS));
+    }
+    let contestants: Vec<_> = all
+        .iter()
+        .zip(&clocks)
+        .map(|((name, clients), clock)| {
+            let sequence = &sequence;
+            Contestant::new(name, move |random| {
+                let now = clock.fetch_add(1, Ordering::Relaxed);
+                for client in sequence.batch(random) {
+                    clients.request(*client, now);
+                }
+                BATCH
+            })
+        })
+        .collect();
     interleave(&contestants, plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_counts() {
+        let plan = Plan { slices: 2, slice: std::time::Duration::from_millis(1), threads: 2 };
+        for spread in [Spread::Uniform, Spread::Zipf] {
+            let reached = compare_track(100, spread, plan);
+            assert!(reached.iter().all(|one| one.mops > 0.0));
+        }
+        let table = table(10);
+        table.request(7, PERIOD_MS);
+        table.request(7, PERIOD_MS + 1);
+        let entry = table.get(&key(7), Tick(PERIOD_MS + 1)).unwrap();
+        let read = |data_type| entry.read(data_type, 0, Tick(PERIOD_MS + 1));
+        assert_eq!(read(DataType::Gpc0), Some(2));
+        assert_eq!(read(DataType::HttpReqCnt), Some(2));
+        assert_eq!(read(DataType::HttpReqRate), Some(2));
+    }
 }

@@ -128,11 +128,25 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         key: L::Key<'_>,
         visit: impl FnOnce(&L) -> T,
     ) -> Option<T> {
+        self.get_ptr_with(tree, key, |leaf| {
+            // SAFETY: protected during the call.
+            visit(unsafe { leaf.as_ref() })
+        })
+    }
+
+    /// Calls `visit` with the address of the leaf of this key, which is protected during the call: for callers that take a hold of
+    /// their own on it.
+    pub fn get_ptr_with<T>(
+        &self,
+        tree: usize,
+        key: L::Key<'_>,
+        visit: impl FnOnce(NonNull<L>) -> T,
+    ) -> Option<T> {
         let mut walk = self.walk(tree);
+        // The walk's slot protects the leaf until its end, which is after the visit: operations begun by `visit` take
+        // slots above those of this one.
         let found = walk.find(key)?;
-        // SAFETY: the walk's slot protects the leaf until its end, which is after the visit: operations begun by
-        // `visit` take slots above those of this one.
-        let seen = visit(unsafe { found.leaf.as_ref() });
+        let seen = visit(found.leaf);
         walk.end(Some(seen))
     }
 

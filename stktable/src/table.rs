@@ -166,6 +166,14 @@ impl fmt::Debug for Options {
     }
 }
 
+/// What a quick look at the key index says.
+enum Found<'t> {
+    /// The entry, with a reference.
+    Held(EntryRef<'t>),
+    /// It is dead, or over: to be looked at with more care.
+    Look,
+}
+
 impl StickTable {
     /// Makes an empty table.
     #[must_use]
@@ -292,8 +300,28 @@ impl StickTable {
 
     /// Finds an entry and takes a reference. One that is over and not held is killed on the way.
     fn find(&self, probe: Probe<'_>, now: Tick) -> Option<EntryRef<'_>> {
+        if let Found::Held(held) = self.find_quickly(probe, now)? {
+            return Some(held);
+        }
         let entry = self.keys.get(probe)?;
         self.enter(&entry, now)
+    }
+
+    /// Finds an entry and takes a reference, if nothing else is to be done first. Without a guard, which most look-ups
+    /// would only drop.
+    fn find_quickly(&self, probe: Probe<'_>, now: Tick) -> Option<Found<'_>> {
+        self.keys.get_with(probe, |pointer| {
+            // SAFETY: protected during the call.
+            let entry = unsafe { pointer.as_ref() };
+            // As in `enter`.
+            let seen = entry.life.load();
+            let is_plain = !seen.is_dead() && !(self.is_over(entry, now) && seen.references() == 0);
+            if is_plain && entry.life.take_reference() {
+                Found::Held(EntryRef::new(self, pointer))
+            } else {
+                Found::Look
+            }
+        })
     }
 
     /// Takes a reference of a protected entry, unless it is dead, or over and not held: then it is
@@ -327,6 +355,9 @@ impl StickTable {
         until: Tick,
     ) -> Result<(EntryRef<'_>, bool), TableFull> {
         let probe = self.keys.probe(bytes);
+        if let Some(Found::Held(held)) = self.find_quickly(probe, now) {
+            return Ok((held, false));
+        }
         loop {
             let there = self.keys.get(probe);
             if let Some(entry) = &there

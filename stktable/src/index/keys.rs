@@ -26,10 +26,8 @@ type KeyHasher = std::hash::RandomState;
 #[cfg(loom)]
 type KeyHasher = core::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
-/// Entries in a tree, on average, when the table is full.
-const ENTRIES_PER_TREE: u32 = 8;
-/// At most 2^20 trees, 8 MiB.
-const BITS_MAX: u32 = 20;
+/// At most 2^24 trees, 128 MiB when all are in use.
+const BITS_MAX: u32 = 24;
 
 /// Where a walk over all entries stands. It survives any change of the table.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +38,9 @@ pub(crate) struct Position {
 
 impl KeyIndex {
     pub(crate) fn new(size: u32, domain: Domain) -> Self {
-        let bits = (size / ENTRIES_PER_TREE).checked_ilog2().unwrap_or(0).min(BITS_MAX);
+        // A tree for each entry of a full table: each that is in use saves a node of twice its size, and none costs memory
+        // before it is used.
+        let bits = u64::from(size).next_power_of_two().ilog2().min(BITS_MAX);
         Self { forest: Forest::new_in(bits, domain), hasher: KeyHasher::default(), bits }
     }
 
@@ -57,6 +57,15 @@ impl KeyIndex {
 
     pub(crate) fn get(&self, probe: Probe<'_>) -> Option<Ref<'_, Entry>> {
         self.forest.get(self.tree(probe.hash), probe)
+    }
+
+    /// Calls `visit` with the entry of a key, which is protected during the call.
+    pub(crate) fn get_with<T>(
+        &self,
+        probe: Probe<'_>,
+        visit: impl FnOnce(NonNull<Entry>) -> T,
+    ) -> Option<T> {
+        self.forest.get_ptr_with(self.tree(probe.hash), probe, visit)
     }
 
     /// Links a new entry, or returns the one that has its key.
@@ -121,11 +130,14 @@ impl KeyIndex {
         })
     }
 
-    /// Protects an entry that the caller holds a reference of.
-    pub(crate) fn protect(&self, held: &Entry) -> Ref<'_, Entry> {
+    /// Protects an entry.
+    ///
+    /// # Safety
+    /// 1. The caller holds a reference of it.
+    pub(crate) unsafe fn protect(&self, held: NonNull<Entry>) -> Ref<'_, Entry> {
         // SAFETY: a reference keeps the entry from being killed, hence retired, until it is dropped; whoever
         // kills it has seen the drop (`life`, S1).
-        unsafe { self.forest.protect(NonNull::from(held)) }
+        unsafe { self.forest.protect(held) }
     }
 
     pub(crate) fn with_retire(&self, run: impl FnOnce(&Retire<'_, '_>)) {

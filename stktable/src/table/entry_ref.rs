@@ -361,7 +361,8 @@ impl Drop for EntryRef<'_> {
         }
         // Over: whoever drops the last reference takes it. Protected first, since the entry may be
         // killed by others as soon as ours is gone.
-        let entry = table.keys.protect(self.entry());
+        // SAFETY: ours.
+        let entry = unsafe { table.keys.protect(self.entry) };
         entry.life.drop_reference();
         // Acquire, before the date is read again (`life`: the generation).
         let seen = entry.life.load();
