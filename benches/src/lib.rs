@@ -4,8 +4,10 @@
 //! slice in turn, the first one rotating, and what is reported is the upper quartile of each one's slices, and the
 //! ratio.
 
+mod elastic;
 pub mod instructions;
 pub mod interleave;
+mod locked;
 pub mod random;
 #[cfg(feature = "rivals")]
 mod reclaimers;

@@ -4,7 +4,7 @@ use congee::{U64Congee, epoch};
 use crossbeam_skiplist::SkipMap;
 use scc::{Guard, TreeIndex};
 
-use crate::tree::{Map, sum};
+use crate::tree::{Map, Workload, sum};
 
 impl Map for SkipMap<u64, u64> {
     fn get(&self, key: u64) -> bool {
@@ -73,8 +73,8 @@ impl Map for U64Congee<usize> {
         unreachable!("not asked for: a range scan copies to a buffer of the caller's")
     }
 
-    fn is_ordered(&self) -> bool {
-        false
+    fn can(&self, workload: Workload) -> bool {
+        !matches!(workload, Workload::Scan | Workload::Expiry)
     }
 }
 

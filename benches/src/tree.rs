@@ -1,10 +1,8 @@
-//! The tree beside `BTreeMap` behind a mutex, behind a reader-writer lock, and split over 64 of those; with the
-//! feature `rivals`, beside other concurrent maps too.
+//! The tree beside `BTreeMap` and a single-threaded elastic tree, each behind a mutex, behind a reader-writer lock, and split over
+//! 64 of those; with the feature `rivals`, beside other concurrent maps too.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, RwLock};
 
 use ebtree::reclaim::Reclaimer;
 use ebtree::{Domain, EbTree};
@@ -63,8 +61,8 @@ pub(crate) trait Map: Sync {
     fn pop_first_if(&self, due: u64) -> bool;
     /// The sum of the values of a hundred entries from this key on.
     fn scan(&self, from: u64) -> u64;
-    /// Whether the smallest key can be found without a walk over all of them.
-    fn is_ordered(&self) -> bool {
+    /// Whether it has an answer to this.
+    fn can(&self, _: Workload) -> bool {
         true
     }
 }
@@ -107,93 +105,6 @@ impl<R: Reclaimer> Map for EbTree<u64, u64, R> {
             if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         sum
-    }
-}
-
-impl Map for Mutex<BTreeMap<u64, u64>> {
-    fn get(&self, key: u64) -> bool {
-        self.lock().unwrap().get(&key) == Some(&key)
-    }
-
-    fn insert(&self, key: u64) {
-        self.lock().unwrap().insert(key, key);
-    }
-
-    fn remove(&self, key: u64) {
-        self.lock().unwrap().remove(&key);
-    }
-
-    fn pop_first_if(&self, due: u64) -> bool {
-        let mut map = self.lock().unwrap();
-        map.first_entry().filter(|first| *first.key() <= due).map(|first| first.remove()).is_some()
-    }
-
-    fn scan(&self, from: u64) -> u64 {
-        sum(self.lock().unwrap().range(from..).map(|(_, value)| *value))
-    }
-}
-
-impl Map for RwLock<BTreeMap<u64, u64>> {
-    fn get(&self, key: u64) -> bool {
-        self.read().unwrap().get(&key) == Some(&key)
-    }
-
-    fn insert(&self, key: u64) {
-        self.write().unwrap().insert(key, key);
-    }
-
-    fn remove(&self, key: u64) {
-        self.write().unwrap().remove(&key);
-    }
-
-    fn pop_first_if(&self, due: u64) -> bool {
-        let mut map = self.write().unwrap();
-        map.first_entry().filter(|first| *first.key() <= due).map(|first| first.remove()).is_some()
-    }
-
-    fn scan(&self, from: u64) -> u64 {
-        sum(self.read().unwrap().range(from..).map(|(_, value)| *value))
-    }
-}
-
-/// `BTreeMap`s behind locks of their own, picked by the low bits of the key: no order but within each.
-struct Sharded(Vec<RwLock<BTreeMap<u64, u64>>>);
-
-const SHARDS: u64 = 64;
-
-impl Sharded {
-    fn new() -> Self {
-        Self((0..SHARDS).map(|_| RwLock::new(BTreeMap::new())).collect())
-    }
-
-    fn shard(&self, key: u64) -> &RwLock<BTreeMap<u64, u64>> {
-        &self.0[(key % SHARDS) as usize]
-    }
-}
-
-impl Map for Sharded {
-    fn get(&self, key: u64) -> bool {
-        Map::get(self.shard(key), key)
-    }
-
-    fn insert(&self, key: u64) {
-        Map::insert(self.shard(key), key);
-    }
-
-    fn remove(&self, key: u64) {
-        Map::remove(self.shard(key), key);
-    }
-
-    fn pop_first_if(&self, _: u64) -> bool {
-        unreachable!("not asked for: there is no common order")
-    }
-
-    fn scan(&self, _: u64) -> u64 {
-        unreachable!("not asked for: there is no common order")
-    }
-
-    fn is_ordered(&self) -> bool {
-        false
     }
 }
 
@@ -261,15 +172,14 @@ pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
     let mut add = |name, map| maps.push((name, map, AtomicU64::new(0)));
     add("ebtree", Box::new(EbTree::new_in(Domain::new())));
     add("ebtree, fanned out", Box::new(fanned_out(n, Domain::new())));
-    add("Mutex<BTreeMap>", Box::new(Mutex::new(BTreeMap::new())));
-    add("RwLock<BTreeMap>", Box::new(RwLock::new(BTreeMap::new())));
-    add("64 × RwLock<BTreeMap>", Box::new(Sharded::new()));
+    for (name, map) in crate::locked::maps() {
+        add(name, map);
+    }
     #[cfg(feature = "rivals")]
     for (name, map) in crate::rivals::maps().into_iter().chain(crate::reclaimers::maps(n)) {
         add(name, map);
     }
-    let is_ordered = matches!(workload, Workload::Expiry | Workload::Scan);
-    maps.retain(|(_, map, _)| !is_ordered || map.is_ordered());
+    maps.retain(|(_, map, _)| map.can(workload));
     for (_, map, _) in &maps {
         let key = |number| if workload == Workload::Expiry { number } else { mix(number) };
         (0..n).for_each(|number| map.insert(key(number)));
@@ -296,8 +206,10 @@ mod tests {
         assert_eq!(map.get_16(&[5, 2, 1, 9, 5, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 9]), 5);
         map.remove(5);
         assert!(!map.get(5));
-        if map.is_ordered() {
+        if map.can(Workload::Scan) {
             assert_eq!((map.scan(1), map.scan(2), map.scan(10)), (10, 9, 0));
+        }
+        if map.can(Workload::Expiry) {
             assert!(!map.pop_first_if(0) && map.pop_first_if(8) && !map.pop_first_if(8));
             assert!(!map.get(1) && map.get(9));
         }
@@ -307,9 +219,9 @@ mod tests {
     fn contestants_answer() {
         works(&EbTree::new());
         works(&fanned_out(1000, Domain::new()));
-        works(&Mutex::new(BTreeMap::new()));
-        works(&RwLock::new(BTreeMap::new()));
-        works(&Sharded::new());
+        for (_, map) in crate::locked::maps() {
+            works(&*map);
+        }
         #[cfg(feature = "rivals")]
         for (_, map) in crate::rivals::maps().into_iter().chain(crate::reclaimers::maps(1000)) {
             works(&*map);

@@ -315,12 +315,11 @@ impl StickTable {
             let entry = unsafe { pointer.as_ref() };
             // As in `enter`.
             let seen = entry.life.load();
-            let is_plain = !seen.is_dead() && !(self.is_over(entry, now) && seen.references() == 0);
-            if is_plain && entry.life.take_reference() {
-                Found::Held(EntryRef::new(self, pointer))
-            } else {
-                Found::Look
+            let needs_a_look = self.is_over(entry, now) && seen.references() == 0;
+            if seen.is_dead() || needs_a_look || !entry.life.take_reference() {
+                return Found::Look;
             }
+            Found::Held(EntryRef::new(self, pointer))
         })
     }
 

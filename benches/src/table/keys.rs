@@ -52,6 +52,6 @@ impl Sequence {
     /// Returns a batch, from anywhere.
     pub(super) fn batch(&self, random: &mut Random) -> &[u32] {
         let at = usize::try_from(random.below(BATCHES) * BATCH).expect("an index");
-        &self.0[at..][..BATCH as usize]
+        self.0[at..].first_chunk::<{ BATCH as usize }>().expect("the last batch is whole")
     }
 }
