@@ -51,7 +51,8 @@ impl Sequence {
 
     /// Returns a batch, from anywhere.
     pub(super) fn batch(&self, random: &mut Random) -> &[u32] {
-        let at = usize::try_from(random.below(BATCHES) * BATCH).expect("an index");
-        self.0[at..].first_chunk::<{ BATCH as usize }>().expect("the last batch is whole")
+        let at = |batch| usize::try_from(batch * BATCH).expect("an index");
+        let batch = random.below(BATCHES);
+        &self.0[at(batch)..at(batch + 1)]
     }
 }
