@@ -34,6 +34,10 @@ fn key(number: u32) -> Key {
 struct Random(u64);
 
 impl Random {
+    fn pick(&mut self, len: usize) -> usize {
+        self.below(u32::try_from(len).unwrap()) as usize
+    }
+
     fn below(&mut self, limit: u32) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(77_777);
         u32::try_from(self.0 >> 33).unwrap() % limit
@@ -99,13 +103,13 @@ fn what_is_held_at_once_fits() {
                         _ => {
                             if !held.is_empty() {
                                 held_now.fetch_sub(1, SeqCst);
-                                held.swap_remove(random.below(held.len() as u32) as usize);
+                                held.swap_remove(random.pick(held.len()));
                             }
                         }
                     }
                     assert!(table.used() <= 20);
                 }
-                held_now.fetch_sub(held.len() as u32, SeqCst);
+                held_now.fetch_sub(u32::try_from(held.len()).unwrap(), SeqCst);
             });
             // Where nothing is purged, some places are with entries that nobody holds.
             let held_most = held_most.load(SeqCst);
@@ -154,11 +158,11 @@ fn a_purge_takes_nothing_that_is_tracked() {
                         }
                     }
                     1 if !tracked.is_empty() => {
-                        let at = random.below(tracked.len() as u32) as usize;
+                        let at = random.pick(tracked.len());
                         tracked.swap_remove(at);
                     }
                     2..=4 if !tracked.is_empty() => {
-                        let at = random.below(tracked.len() as u32) as usize;
+                        let at = random.pick(tracked.len());
                         let (number, counted, tracker) = &mut tracked[at];
                         tracker.count(Event::Gpc0, 1, now);
                         *counted += 1;

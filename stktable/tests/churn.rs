@@ -97,6 +97,30 @@ fn the_stacks_forget_nobody() {
     }
 }
 
+/// Entries that live among many that die are swept aside with them again and again, and still expire at their date.
+#[test]
+fn a_sweep_of_the_dead_keeps_the_living() {
+    let domain = Domain::with_batch(64);
+    let table = table(4_000, 10_000, &domain);
+    for number in 0..8_000 {
+        drop(table.get_or_create(&key(number), START).unwrap());
+        if number % 40 != 0 {
+            assert_eq!(table.remove(&key(number), START), Removed::Removed);
+        }
+    }
+    let metrics = table.metrics();
+    assert_eq!(metrics.used, 200);
+    assert!(metrics.dead <= 1_024 + 32, "{metrics:?}");
+    let now = START + 10_016;
+    while table.expire(now, 100).more {}
+    let metrics = table.metrics();
+    assert_eq!((metrics.used, metrics.dead, metrics.expired), (0, 0, 200));
+    assert_eq!(table.next_due(), None);
+    drop(table);
+    domain.flush();
+    assert_eq!(domain.unreclaimed(), 0);
+}
+
 /// Eight threads touch entries of their own while all sweep with the same clock. An entry that was touched less than a time
 /// to live ago is there, with all that was counted in it.
 #[test]

@@ -154,11 +154,11 @@ impl UpdateIndex {
             // Acquire: with the fence before; a lower value than the true one only costs a turn.
             if seq_of(update) > self.frontier.0.load(Ordering::Acquire) {
                 // No session can have read the entry under this seq: it will find the new value.
-                if update & PENDING != 0 {
-                    self.link(held, seq_of(update));
-                    return true;
+                if update & PENDING == 0 || mutant(Mutant::NoHelp) {
+                    return news;
                 }
-                return news;
+                self.link(held, seq_of(update));
+                return true;
             }
             // Relaxed: only its uniqueness matters.
             let seq = self.next.0.fetch_add(1, Ordering::Relaxed) + 1;
@@ -206,7 +206,7 @@ impl UpdateIndex {
         );
         // S3.
         fence(Ordering::SeqCst);
-        if seq_of(held.update.load(Ordering::Acquire)) != seq {
+        if seq_of(held.update.load(Ordering::Acquire)) != seq && !mutant(Mutant::NoLateUnlink) {
             self.unlink(held, seq);
         }
     }
@@ -258,6 +258,7 @@ impl UpdateIndex {
         let found =
             unsafe { self.leaves.gt_with_target(TREE, after, keys.forest(), |leaf| leaf.entry) };
         let (leaf, entry) = found?;
+        entry.touched();
         (leaf.seq <= upto).then(|| (leaf.seq, entry))
     }
 }

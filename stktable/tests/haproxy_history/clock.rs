@@ -7,7 +7,7 @@ use super::*;
 /// Just before the low 32 bits of the clock are 0.
 const WRAP: u64 = 1 << 32;
 
-/// 593802128. The table expires across the wrap of the clock: the catalogue's own recipe, 20 s before the wrap with a time
+/// `593802128`. The table expires across the wrap of the clock: the catalogue's own recipe, 20 s before the wrap with a time
 /// to live of 15 s, keys over half the size, and one key all the time.
 #[test]
 fn a_table_expires_across_the_wrap() {
