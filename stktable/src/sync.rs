@@ -59,6 +59,8 @@ pub enum Mutant {
     NoTouchFence,
     /// `updates`: a toucher relies on another one to link the leaf that both need.
     NoHelp,
+    /// `updates`: a session passes the old leaf of an entry whose new one is not linked yet.
+    NoSessionHelp,
     /// `updates`: who linked a leaf does not look whether the entry has moved on.
     NoLateUnlink,
     /// `updates`: no fence between the word that a session sleeps and its last look.

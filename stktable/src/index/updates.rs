@@ -189,6 +189,17 @@ impl UpdateIndex {
         }
     }
 
+    /// Links the leaf of an entry that the caller holds, if whoever drew its seq has not yet.
+    ///
+    /// A session calls this when the leaf by which it found the entry is no longer the entry's: that may have been all
+    /// that told of a change whose toucher has returned.
+    pub(crate) fn help(&self, held: &Entry) {
+        let update = held.update.load(Ordering::Acquire);
+        if update & PENDING != 0 && !mutant(Mutant::NoSessionHelp) {
+            self.link(held, seq_of(update));
+        }
+    }
+
     /// Links the leaf of `seq`, and takes it out again if the entry has moved on meanwhile (U1).
     fn link(&self, held: &Entry, seq: u64) {
         let leaf = Update::boxed(seq, NonNull::from(held));

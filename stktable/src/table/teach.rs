@@ -43,6 +43,7 @@ impl StickTable {
                 if UpdateIndex::seq(&entry) == seq {
                     return Some(Taught { seq, entry: held });
                 }
+                self.updates.help(&entry);
             }
             after = seq;
         }

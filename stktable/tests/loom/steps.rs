@@ -121,6 +121,34 @@ fn not_helping() {
     a_change_under_a_leaf_not_linked_yet(Some(Mutant::NoHelp));
 }
 
+/// An entry waits to be sent. While a session reads, a thread draws a new sequence for it and is stopped before it linked
+/// the leaf: the session finds the old leaf only.
+fn a_session_passes_a_leaf_not_linked_yet(without: Option<Mutant>) {
+    model("a_session_passes_a_leaf_not_linked_yet", without, || {
+        let table = table(2, Options::new());
+        bump(&table, 1, START);
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.get(&key(1), START).unwrap().touch(START))
+        };
+        let upto = table.begin_updates(0).unwrap();
+        let told = table.next_update(0, upto).is_some() || table.begin_updates(upto).is_some();
+        assert!(told, "changed and touched, and nobody can be told");
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn sessions_help() {
+    a_session_passes_a_leaf_not_linked_yet(None);
+}
+
+#[test]
+#[should_panic = "changed and touched, and nobody can be told"]
+fn sessions_do_not_help() {
+    a_session_passes_a_leaf_not_linked_yet(Some(Mutant::NoSessionHelp));
+}
+
 /// A helper links a leaf when the entry has already moved on to the next: it takes its leaf out again.
 fn a_leaf_linked_late(without: Option<Mutant>) {
     model("a_leaf_linked_late", without, || {
