@@ -217,8 +217,9 @@ impl Life {
     /// Notes that the entry was taken out of an index. Returns whether the caller must retire it (L3).
     #[must_use]
     pub(crate) fn clear(&self, index: u64) -> bool {
+        let looked = mutant(Mutant::ClearByLooking).then(|| self.0.load(Ordering::Acquire));
         // AcqRel: S3.
-        let before = self.0.fetch_and(!index, Ordering::AcqRel);
+        let before = looked.unwrap_or(self.0.fetch_and(!index, Ordering::AcqRel));
         debug_assert!(before & index != 0, "cleared once");
         Word(before & !index).is_over()
     }

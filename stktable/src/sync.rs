@@ -39,12 +39,32 @@ pub enum Mutant {
     KillByStore,
     /// `life`: whoever drops the last reference does not see that a sweep passed by.
     OverdueUnseen,
+    /// `life`: an index bit is cleared, and whether it was the last is asked of an earlier look.
+    ClearByLooking,
+    /// `table`: a creator replaces whatever entry has its key, dead or not.
+    ReplaceAlive,
+    /// `table`: a creator takes a place by adding, and takes that back where there was none.
+    PlaceByAdding,
+    /// `keys`: a killer unlinks whatever entry has the key of the one it killed.
+    UnlinkAny,
+    /// `kill`: the leaf of a dead entry stays in the update order.
+    NoForget,
+    /// `expire`: the date of an entry is looked at before its word is read.
+    DateFirst,
     /// `updates`: a session sends without raising the frontier first.
     NoFrontier,
     /// `updates`: a toucher does not look at the frontier again once its leaf is in.
     NoSecondLook,
     /// `updates`: no fence between a value and the question whether it is still unsent.
     NoTouchFence,
+    /// `updates`: a toucher relies on another one to link the leaf that both need.
+    NoHelp,
+    /// `updates`: a session passes the old leaf of an entry whose new one is not linked yet.
+    NoSessionHelp,
+    /// `updates`: who linked a leaf does not look whether the entry has moved on.
+    NoLateUnlink,
+    /// `updates`: no fence between the word that a session sleeps and its last look.
+    NoSleepFence,
     /// `expiry`: a due stack is emptied without being closed.
     NotClosed,
     /// `expiry`: an entry is filed without looking whether that must wake the sweeper.
@@ -97,6 +117,7 @@ mod real {
 #[cfg(loom)]
 mod modelled {
     use core::cell::Cell;
+    use core::sync::atomic::Ordering;
 
     pub use loom::sync::Arc;
     pub use loom::sync::atomic::{
@@ -111,29 +132,44 @@ mod modelled {
     }
 
     /// Part of every object that is reclaimed: loom then sees a read that is not ordered before the
-    /// object's end, which it reports as a causality violation.
-    #[derive(Debug, Default)]
-    pub struct Tracked(loom::cell::UnsafeCell<()>);
+    /// object's end, which it reports as a causality violation. One that is ordered after it is seen here.
+    #[derive(Debug)]
+    pub struct Tracked {
+        cell: loom::cell::UnsafeCell<()>,
+        ended: core::sync::atomic::AtomicBool,
+    }
 
     impl Tracked {
         pub fn new() -> Self {
-            Self(loom::cell::UnsafeCell::new(()))
+            LIVE.set(LIVE.get() + 1);
+            Self { cell: loom::cell::UnsafeCell::new(()), ended: false.into() }
         }
 
         /// The first dereference of a shared object.
         pub fn touch(&self) {
-            self.0.with(|_| ());
+            self.cell.with(|_| ());
+            assert!(!self.ended.load(Ordering::Relaxed), "read after its end");
         }
 
         /// The object's end.
         pub fn end(&self) {
-            self.0.with_mut(|_| ());
+            LIVE.set(LIVE.get() - 1);
+            self.cell.with_mut(|_| ());
+            assert!(!self.ended.swap(true, Ordering::Relaxed), "reclaimed twice");
         }
     }
 
     std::thread_local! {
         // One for a whole model: loom runs all threads of a model on one thread of the system.
         static MUTANT: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static LIVE: Cell<isize> = const { Cell::new(0) };
+    }
+
+    /// Returns how many tracked objects this thread's models have made and not ended: fewer than it should be when
+    /// one was reclaimed twice, more when one is lost.
+    #[must_use]
+    pub fn live() -> isize {
+        LIVE.get()
     }
 
     /// Returns whether the model that runs on this thread runs without this protection.

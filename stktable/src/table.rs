@@ -24,7 +24,7 @@ use crate::index::keys::KeyIndex;
 use crate::index::updates::UpdateIndex;
 use crate::key::Key;
 use crate::schema::Schema;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, fence, relax};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutant, fence, mutant, relax};
 use crate::tick::Tick;
 
 pub use entry_ref::{EntryRef, Event, SetError, Value};
@@ -372,7 +372,7 @@ impl StickTable {
             let linked = match unsafe { self.keys.insert(probe, new) } {
                 Ok(()) => true,
                 // SAFETY: as above.
-                Err(dead) if dead.life.load().is_dead() => unsafe {
+                Err(dead) if dead.life.load().is_dead() || mutant(Mutant::ReplaceAlive) => unsafe {
                     self.keys.replace(probe, dead.as_ptr(), new)
                 },
                 Err(_) => false,
@@ -408,6 +408,13 @@ impl StickTable {
     fn take_place(&self) -> bool {
         let size = self.declaration.size;
         let more = |used| (used < size).then(|| used + 1);
+        if mutant(Mutant::PlaceByAdding) {
+            let taken = self.used.fetch_add(1, Ordering::Relaxed) < size;
+            if !taken {
+                self.used.fetch_sub(1, Ordering::Relaxed);
+            }
+            return taken;
+        }
         // Relaxed: a number; the entries are ordered by their own indexes.
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }

@@ -11,6 +11,7 @@ use ebtree::Domain;
 use ebtree::intrusive::{Forest, Ref, Retire};
 
 use crate::entry::{Entry, Probe};
+use crate::sync::{Mutant, mutant};
 
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
@@ -98,7 +99,9 @@ impl KeyIndex {
     /// Unlinks this entry, if it is still linked. The caller protects it.
     pub(crate) fn remove(&self, entry: &Entry) {
         let probe = entry.probe();
-        self.forest.remove_if(self.tree(probe.hash), probe, |other| core::ptr::eq(other, entry));
+        self.forest.remove_if(self.tree(probe.hash), probe, |other| {
+            core::ptr::eq(other, entry) || mutant(Mutant::UnlinkAny)
+        });
     }
 
     /// Returns the next entry of a walk, in the order of (tree, hash, key), and moves the position behind it.

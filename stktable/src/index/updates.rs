@@ -155,11 +155,11 @@ impl UpdateIndex {
             // Acquire: with the fence before; a lower value than the true one only costs a turn.
             if seq_of(update) > self.frontier.0.load(Ordering::Acquire) {
                 // No session can have read the entry under this seq: it will find the new value.
-                if update & PENDING != 0 {
-                    self.link(held, seq_of(update));
-                    return true;
+                if update & PENDING == 0 || mutant(Mutant::NoHelp) {
+                    return news;
                 }
-                return news;
+                self.link(held, seq_of(update));
+                return true;
             }
             // Relaxed: only its uniqueness matters.
             let seq = self.next.0.fetch_add(1, Ordering::Relaxed) + 1;
@@ -190,6 +190,17 @@ impl UpdateIndex {
         }
     }
 
+    /// Links the leaf of an entry that the caller holds, if whoever drew its seq has not yet.
+    ///
+    /// A session calls this when the leaf by which it found the entry is no longer the entry's: that may have been all
+    /// that told of a change whose toucher has returned.
+    pub(crate) fn help(&self, held: &Entry) {
+        let update = held.update.load(Ordering::Acquire);
+        if update & PENDING != 0 && !mutant(Mutant::NoSessionHelp) {
+            self.link(held, seq_of(update));
+        }
+    }
+
     /// Links the leaf of `seq`, and takes it out again if the entry has moved on meanwhile (U1).
     fn link(&self, held: &Entry, seq: u64) {
         let leaf = Update::boxed(seq, NonNull::from(held));
@@ -207,7 +218,7 @@ impl UpdateIndex {
         );
         // S3.
         fence(Ordering::SeqCst);
-        if seq_of(held.update.load(Ordering::Acquire)) != seq {
+        if seq_of(held.update.load(Ordering::Acquire)) != seq && !mutant(Mutant::NoLateUnlink) {
             self.unlink(held, seq);
         }
     }
@@ -259,6 +270,7 @@ impl UpdateIndex {
         let found =
             unsafe { self.leaves.gt_with_target(TREE, after, keys.forest(), |leaf| leaf.entry) };
         let (leaf, entry) = found?;
+        entry.touched();
         (leaf.seq <= upto).then(|| (leaf.seq, entry))
     }
 }

@@ -7,7 +7,7 @@ use super::StickTable;
 use super::kill::Hands;
 use crate::entry::Entry;
 use crate::life::FILED;
-use crate::sync::relax;
+use crate::sync::{Mutant, mutant, relax};
 use crate::tick::Tick;
 
 /// What a call of [`StickTable::expire`] did.
@@ -89,6 +89,7 @@ impl StickTable {
         // SAFETY: FILED, and in our hand: not retired before we clear that.
         let entry = unsafe { self.keys.forest().protect(entry) };
         loop {
+            let early = mutant(Mutant::DateFirst).then(|| doomed(&entry));
             // Acquire, before the date is read (`life`: the generation).
             let seen = entry.life.load();
             if seen.is_dead() {
@@ -97,7 +98,7 @@ impl StickTable {
                 self.clear_filed(&entry);
                 return Fate::Gone;
             }
-            if !doomed(&entry) {
+            if !early.unwrap_or_else(|| doomed(&entry)) {
                 // If it dies now, its killer counts it, and whoever has it in hand next finds it.
                 return Fate::Alive;
             }

@@ -8,6 +8,7 @@ use super::StickTable;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::life::{QUEUED, Word};
+use crate::sync::{Mutant, mutant};
 use crate::tick::Tick;
 
 /// Who has the entry's place in the expiry index.
@@ -31,7 +32,7 @@ pub enum Removed {
 }
 
 /// Dead entries in stacks beyond which killers sweep: this, or an eighth of those alive.
-const DEAD_MIN: u32 = 1024;
+const DEAD_MIN: u32 = if cfg!(loom) { 1 } else { 1024 };
 /// Entries that a killer beyond that mark looks at.
 const SWEPT_PER_KILL: u32 = 16;
 
@@ -48,7 +49,9 @@ impl StickTable {
             self.expiry.dead.fetch_add(1, Ordering::Relaxed);
         }
         if dead.has(QUEUED) {
-            self.updates.forget(entry);
+            if !mutant(Mutant::NoForget) {
+                self.updates.forget(entry);
+            }
             if entry.life.clear(QUEUED) {
                 self.retire(entry.as_ptr());
             }

@@ -5,4 +5,5 @@
 #![cfg(loom)]
 
 mod freq_ctr;
+mod steps;
 mod table;

@@ -11,48 +11,51 @@ use stktable::sync::{Arc, Mutant, with_mutant};
 use stktable::table::{Event, Options, StickTable, Wake};
 use stktable::{DataType, Key, KeySpec, Tick};
 
-const START: Tick = Tick((1 << 32) - 20_000);
-const DELAY_MS: u32 = 1_000;
+pub(super) const START: Tick = Tick((1 << 32) - 20_000);
+pub(super) const DELAY_MS: u32 = 1_000;
 /// The tick under which an entry of `START` is filed is due here.
-const DUE: Tick = Tick(START.0 + DELAY_MS as u64 + 8);
+pub(super) const DUE: Tick = Tick(START.0 + DELAY_MS as u64 + 8);
 
-fn table(threads: usize, options: Options) -> Arc<StickTable> {
-    let declaration = Declaration::builder("t", KeySpec::INTEGER)
+pub(super) fn table(threads: usize, options: Options) -> Arc<StickTable> {
+    let domain = Domain::with_batch(1);
+    domain.reserve(threads);
+    Arc::new(StickTable::with(declaration(), options.domain(domain)))
+}
+
+pub(super) fn declaration() -> Declaration {
+    Declaration::builder("t", KeySpec::INTEGER)
         .size(4)
         .expire_ms(DELAY_MS)
         .peers("p")
         .store(DataType::Gpc0)
         .build()
-        .unwrap();
-    let domain = Domain::with_batch(1);
-    domain.reserve(threads);
-    Arc::new(StickTable::with(declaration, options.domain(domain)))
+        .unwrap()
 }
 
-fn key(number: u32) -> Key {
+pub(super) fn key(number: u32) -> Key {
     KeySpec::INTEGER.key(&number.to_be_bytes()).unwrap()
 }
 
 /// Counts one event and tells peers.
-fn bump(table: &StickTable, number: u32, now: Tick) {
+pub(super) fn bump(table: &StickTable, number: u32, now: Tick) {
     let entry = table.get_or_create(&key(number), now).unwrap();
     entry.count(Event::Gpc0, 1, now);
     entry.touch(now);
 }
 
-fn gpc0(table: &StickTable, number: u32, now: Tick) -> Option<i64> {
+pub(super) fn gpc0(table: &StickTable, number: u32, now: Tick) -> Option<i64> {
     table.get(&key(number), now)?.read(DataType::Gpc0, 0, now)
 }
 
 /// What a session told its peer of each key, last.
 #[derive(Default)]
-struct Session {
-    cursor: u64,
-    told: Vec<(Key, i64)>,
+pub(super) struct Session {
+    pub(super) cursor: u64,
+    pub(super) told: Vec<(Key, i64)>,
 }
 
 impl Session {
-    fn read(&mut self, table: &StickTable) {
+    pub(super) fn read(&mut self, table: &StickTable) {
         let Some(upto) = table.begin_updates(self.cursor) else { return };
         let mut at = self.cursor;
         while let Some(taught) = table.next_update(at, upto) {
@@ -63,17 +66,17 @@ impl Session {
         self.cursor = upto;
     }
 
-    fn last(&self, number: u32) -> Option<i64> {
+    pub(super) fn last(&self, number: u32) -> Option<i64> {
         self.told.iter().rev().find(|(told, _)| *told == key(number)).map(|(_, value)| *value)
     }
 }
 
-fn model(name: &str, without: Option<Mutant>, run: impl Fn() + Sync + Send + 'static) {
+pub(super) fn model(name: &str, without: Option<Mutant>, run: impl Fn() + Sync + Send + 'static) {
     model_less(0, name, without, run);
 }
 
 /// A model with so many steps that it is run with fewer preemptions than the others.
-fn model_less(
+pub(super) fn model_less(
     less: usize,
     name: &str,
     without: Option<Mutant>,
@@ -155,6 +158,12 @@ fn a_touch_during_a_kill(without: Option<Mutant>) {
 #[test]
 fn generation() {
     a_touch_during_a_kill(None);
+}
+
+#[test]
+#[should_panic = "a ban is not forgotten"]
+fn date_looked_at_first() {
+    a_touch_during_a_kill(Some(Mutant::DateFirst));
 }
 
 #[test]
@@ -360,9 +369,8 @@ fn arming_not_looked_at() {
 }
 
 /// A key is killed while two threads create it anew: they get one entry.
-#[test]
-fn creating_beside_a_dying_predecessor() {
-    model("creating_beside_a_dying_predecessor", None, || {
+fn creating_beside_a_dying_predecessor(without: Option<Mutant>) {
+    model("creating_beside_a_dying_predecessor", without, || {
         let table = table(2, Options::new());
         drop(table.get_or_create(&key(1), START).unwrap());
         let creator = {
@@ -380,6 +388,23 @@ fn creating_beside_a_dying_predecessor() {
         assert_eq!(gpc0(&table, 1, DUE), Some(2), "both counted in one entry");
         assert_eq!(table.used(), 1);
     });
+}
+
+#[test]
+fn one_successor() {
+    creating_beside_a_dying_predecessor(None);
+}
+
+#[test]
+#[should_panic]
+fn one_successor_replacing_the_living() {
+    creating_beside_a_dying_predecessor(Some(Mutant::ReplaceAlive));
+}
+
+#[test]
+#[should_panic]
+fn one_successor_unlinked_by_the_killer() {
+    creating_beside_a_dying_predecessor(Some(Mutant::UnlinkAny));
 }
 
 /// An entry that is over is removed by one thread while a sweep has it in hand: it dies once, and is retired once.
