@@ -138,6 +138,7 @@ impl Entry {
     }
 
     /// Returns the key's canonical bytes.
+    #[inline]
     pub(crate) fn key_bytes(&self) -> &[u8] {
         // SAFETY: `allocate` wrote `key_len` bytes here, and nobody writes them again.
         unsafe { core::slice::from_raw_parts(self.tail.as_ptr(), usize::from(self.key_len)) }
@@ -154,6 +155,7 @@ impl Entry {
 
     /// Returns the tick at which the entry is over, as seen from `now`, at most `ahead_ms` later. Relaxed: a date
     /// stored while a reference was held is seen by whoever sees that reference dropped.
+    #[inline]
     pub(crate) fn expire(&self, now: Tick, ahead_ms: u32) -> Tick {
         now.at_most_ahead(self.expire.load(Ordering::Relaxed), ahead_ms)
     }
@@ -170,6 +172,7 @@ impl Entry {
         );
     }
 
+    #[inline]
     pub(crate) fn set_expire(&self, expire: Tick) {
         if cfg!(loom) {
             // What `keep_over` writes comes right after what it replaced, so a store that it did not see comes later.
@@ -180,24 +183,28 @@ impl Entry {
         }
     }
 
+    #[inline]
     fn slot<T>(&self, Place(at): Place) -> NonNull<T> {
         // SAFETY: the entry was allocated for the schema that the place comes from: inside the allocation.
         unsafe { self.tail.add(wide_offset(usize::from(self.key_len)) + at) }.cast()
     }
 
     /// Returns the slot of a `Storage::Ull` at `place` of the table's schema.
+    #[inline]
     pub(crate) fn wide(&self, place: Place) -> &AtomicU64 {
         // SAFETY: a slot of 8 bytes by the schema, aligned and made by `allocate`; it changes atomically only.
         unsafe { self.slot::<AtomicU64>(place).as_ref() }
     }
 
     /// Returns the slot of a `Storage::Uint` or `Storage::Sint` at `place` of the table's schema.
+    #[inline]
     pub(crate) fn narrow(&self, place: Place) -> &AtomicU32 {
         // SAFETY: as in `wide`, of 4 bytes.
         unsafe { self.slot::<AtomicU32>(place).as_ref() }
     }
 
     /// Returns the rate at `place` of the table's schema.
+    #[inline]
     pub(crate) fn rate(&self, place: Place) -> &FreqCtr {
         // SAFETY: as in `wide`, two words; all zero is a valid rate.
         unsafe { self.slot::<FreqCtr>(place).as_ref() }
@@ -222,6 +229,7 @@ unsafe impl Leaf for Entry {
         self.probe()
     }
 
+    #[inline]
     fn first_difference(&self, key: Probe<'_>) -> Option<u16> {
         let difference = self.hash ^ key.hash;
         if difference != 0 {
@@ -239,6 +247,7 @@ unsafe impl Leaf for Entry {
         None
     }
 
+    #[inline]
     fn bit(key: Probe<'_>, position: u16) -> bool {
         let index = usize::from(u16::MAX - position);
         match index.checked_sub(64) {

@@ -112,6 +112,7 @@ impl Life {
     }
 
     /// Reads the word. Acquire: S2, and what the reason to kill is judged by must not be read earlier.
+    #[inline]
     pub(crate) fn load(&self) -> Word {
         Word(self.0.load(Ordering::Acquire))
     }
@@ -119,6 +120,7 @@ impl Life {
     /// Takes a reference, unless the entry is dead. The caller protects the entry's memory.
     ///
     /// Lock-free.
+    #[inline]
     pub(crate) fn take_reference(&self) -> bool {
         // Relaxed: a first guess for the CAS.
         let mut word = self.0.load(Ordering::Relaxed);
@@ -141,6 +143,7 @@ impl Life {
 
     /// Gives a reference back, unless the entry is OVERDUE and needs to be looked at: then it returns false, and nothing
     /// is done. After this the entry may be freed at once, unless the caller protects it.
+    #[inline]
     pub(crate) fn try_drop_reference(&self) -> bool {
         // Acquire on every read of the word here: who finds it OVERDUE sees the time that the sweep noted.
         let mut word = self.0.load(Ordering::Acquire);

@@ -11,10 +11,17 @@ pub(crate) struct Place(pub(crate) usize);
 /// The stored columns of a table, ascending by data type number.
 #[derive(Clone, Debug)]
 pub(crate) struct Schema {
-    columns: Vec<(Column, Place)>,
-    /// For each data type, one more than its position in `columns`; 0 where it is not stored.
-    by_type: [u8; DataType::ALL.len()],
+    columns: Vec<Column>,
+    by_type: [Slots; DataType::ALL.len()],
     bytes: usize,
+}
+
+/// Where the elements of one data type are; of none where it is not stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slots {
+    first: u16,
+    elements: u16,
+    period_ms: u32,
 }
 
 /// Bytes of one element.
@@ -38,37 +45,37 @@ impl Schema {
             .collect();
         columns.sort_by_key(|column| column.data_type.number());
         columns.dedup_by_key(|column| column.data_type);
-        let mut columns: Vec<_> = columns.into_iter().map(|column| (column, Place(0))).collect();
+        let mut by_type = [Slots::default(); DataType::ALL.len()];
         let mut bytes = 0;
         let is_wide = |storage| matches!(storage, Storage::Rate | Storage::Ull);
         for wide in [true, false] {
-            for (column, place) in &mut columns {
+            for column in &columns {
                 let storage = column.data_type.storage();
                 if is_wide(storage) == wide {
-                    *place = Place(bytes);
+                    let slots = "at most 100 elements of each type";
+                    by_type[usize::from(column.data_type.number())] = Slots {
+                        first: u16::try_from(bytes).expect(slots),
+                        elements: u16::try_from(column.elements).expect(slots),
+                        period_ms: column.period_ms,
+                    };
                     bytes += width(storage) * column.elements as usize;
                 }
             }
-        }
-        let mut by_type = [0; DataType::ALL.len()];
-        for (at, (column, _)) in columns.iter().enumerate() {
-            by_type[usize::from(column.data_type.number())] =
-                u8::try_from(at + 1).expect("at most 27 columns");
         }
         Self { columns, by_type, bytes }
     }
 
     /// Returns the stored columns, ascending by data type number.
     pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Column> + '_ {
-        self.columns.iter().map(|(column, _)| *column)
+        self.columns.iter().copied()
     }
 
-    /// Returns the column of a type, and the place of one of its elements.
-    pub(crate) fn find(&self, data_type: DataType, element: u32) -> Option<(Column, Place)> {
-        let at = self.by_type[usize::from(data_type.number())];
-        let (column, Place(first)) = *self.columns.get(usize::from(at).checked_sub(1)?)?;
-        (element < column.elements)
-            .then(|| (column, Place(first + width(data_type.storage()) * element as usize)))
+    /// Returns the period of a type, and the place of one of its elements.
+    #[inline]
+    pub(crate) fn find(&self, data_type: DataType, element: u32) -> Option<(u32, Place)> {
+        let slots = self.by_type[usize::from(data_type.number())];
+        let at = || usize::from(slots.first) + width(data_type.storage()) * element as usize;
+        (element < u32::from(slots.elements)).then(|| (slots.period_ms, Place(at())))
     }
 
     /// Returns the size of the slots.

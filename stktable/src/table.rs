@@ -239,6 +239,7 @@ impl StickTable {
     /// Returns the entry of a key, unless it is absent or over. Does not refresh it.
     ///
     /// Lock-free; expected constant time.
+    #[inline]
     #[must_use]
     pub fn get(&self, key: &Key, now: Tick) -> Option<EntryRef<'_>> {
         self.observe(now);
@@ -256,6 +257,7 @@ impl StickTable {
     ///
     /// # Panics
     /// When the key is of another table's type.
+    #[inline]
     pub fn get_or_create(&self, key: &Key, now: Tick) -> Result<EntryRef<'_>, TableFull> {
         self.observe(now);
         let bytes = self.canonical(key).expect("a key of this table's type");
@@ -264,6 +266,7 @@ impl StickTable {
     }
 
     /// Returns the key's bytes if it is of this table's type and size.
+    #[inline]
     fn canonical<'k>(&self, key: &'k Key) -> Option<&'k [u8]> {
         let spec = self.declaration.key;
         let fits = key.ty() == spec.ty() && key.as_bytes().len() <= spec.size() as usize;
@@ -271,11 +274,13 @@ impl StickTable {
     }
 
     /// The time to live, 0 for ever.
+    #[inline]
     const fn delay_ms(&self) -> u32 {
         self.declaration.expire_ms
     }
 
     /// Notes the time, for what has to be done without being told it. It never goes back.
+    #[inline]
     fn observe(&self, now: Tick) {
         if now.0 > self.clock.load(Ordering::Relaxed) {
             self.clock.fetch_max(now.0, Ordering::Relaxed);
@@ -283,17 +288,20 @@ impl StickTable {
     }
 
     /// The latest time noted.
+    #[inline]
     fn clock(&self) -> Tick {
         Tick(self.clock.load(Ordering::Relaxed))
     }
 
     /// Whether an entry is past its date. Where nothing expires, none is.
+    #[inline]
     fn is_over(&self, entry: &Entry, now: Tick) -> bool {
         self.delay_ms() != 0 && self.date(entry, now) <= now
     }
 
     /// The tick at which an entry is over, or was touched last where nothing expires. A date that is further
     /// ahead than a clock that leads can have set it lies behind.
+    #[inline]
     fn date(&self, entry: &Entry, now: Tick) -> Tick {
         entry.expire(now, self.delay_ms() + LAG_MAX_MS)
     }
@@ -309,6 +317,7 @@ impl StickTable {
 
     /// Finds an entry and takes a reference, if nothing else is to be done first. Without a guard, which most look-ups
     /// would only drop.
+    #[inline]
     fn find_quickly(&self, probe: Probe<'_>, now: Tick) -> Option<Found<'_>> {
         self.keys.get_with(probe, |pointer| {
             // SAFETY: protected during the call.
@@ -433,6 +442,7 @@ impl StickTable {
     }
 
     /// Queues a changed entry for the peers; the caller holds it.
+    #[inline]
     fn queue(&self, held: &Entry) {
         if !self.updates.touch(held) {
             return;

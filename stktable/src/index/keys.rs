@@ -22,8 +22,11 @@ pub(crate) struct KeyIndex {
 }
 
 /// Models need the same hash in every execution; everybody else one that a stranger cannot foresee.
+///
+/// Fast rather than proof against cryptanalysis: who finds keys of one hash makes a tree of them that is as deep as
+/// the hash and a key have bits, and no deeper.
 #[cfg(not(loom))]
-type KeyHasher = std::hash::RandomState;
+type KeyHasher = foldhash::quality::RandomState;
 #[cfg(loom)]
 type KeyHasher = core::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
@@ -45,6 +48,7 @@ impl KeyIndex {
         Self { forest: Forest::new_in(bits, domain), hasher: KeyHasher::default(), bits }
     }
 
+    #[inline]
     pub(crate) fn probe<'k>(&self, bytes: &'k [u8]) -> Probe<'k> {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(bytes);
@@ -52,6 +56,7 @@ impl KeyIndex {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "at most 20 bits are left")]
+    #[inline]
     fn tree(&self, hash: u64) -> usize {
         hash.checked_shr(64 - self.bits).unwrap_or(0) as usize
     }
@@ -61,6 +66,7 @@ impl KeyIndex {
     }
 
     /// Calls `visit` with the entry of a key, which is protected during the call.
+    #[inline]
     pub(crate) fn get_with<T>(
         &self,
         probe: Probe<'_>,

@@ -143,6 +143,7 @@ impl UpdateIndex {
     /// caller holds a reference. Returns whether sleeping sessions have something new to send.
     ///
     /// Lock-free: each turn but the first follows a session that raised the frontier, or another toucher.
+    #[inline]
     pub(crate) fn touch(&self, held: &Entry) -> bool {
         if !mutant(Mutant::NoTouchFence) {
             // S1.

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use super::StickTable;
 use super::kill::Hands;
-use crate::data::{Column, DataType, Storage};
+use crate::data::{DataType, Storage};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::schema::Place;
@@ -106,6 +106,7 @@ pub enum Event {
 
 impl Event {
     /// The total and the rate, each with its element, and what stands for them.
+    #[inline]
     fn columns(self) -> [(DataType, u32); 4] {
         use DataType as D;
         let pair = |total, rate| [(total, 0), (rate, 0), (total, 0), (rate, 0)];
@@ -137,6 +138,7 @@ impl<'t> EntryRef<'t> {
         self.table
     }
 
+    #[inline]
     pub(super) fn entry(&self) -> &Entry {
         // SAFETY: our reference keeps the entry alive, and so from being freed.
         unsafe { self.entry.as_ref() }
@@ -190,14 +192,17 @@ impl<'t> EntryRef<'t> {
         crate::index::updates::UpdateIndex::seq(self.entry())
     }
 
-    fn find(&self, data_type: DataType, element: u32) -> Option<(Column, Place)> {
+    /// The period of a type, and the place of one of its elements.
+    #[inline]
+    fn find(&self, data_type: DataType, element: u32) -> Option<(u32, Place)> {
         self.table.schema.find(data_type, element)
     }
 
     /// Returns the value of one element as peers exchange it, `None` if it is not stored.
+    #[inline]
     #[must_use]
     pub fn value(&self, data_type: DataType, element: u32, now: Tick) -> Option<Value> {
-        let (column, place) = self.find(data_type, element)?;
+        let (period_ms, place) = self.find(data_type, element)?;
         let entry = self.entry();
         // Relaxed: single values; what orders them for peers is the fence of the update index.
         Some(match data_type.storage() {
@@ -205,7 +210,7 @@ impl<'t> EntryRef<'t> {
             Storage::Uint => Value::Uint(entry.narrow(place).load(Ordering::Relaxed)),
             Storage::Ull => Value::Ull(entry.wide(place).load(Ordering::Relaxed)),
             Storage::Rate => {
-                let rate = entry.rate(place).snapshot(column.period_ms);
+                let rate = entry.rate(place).snapshot(period_ms);
                 Value::Rate {
                     age_ms: rate.age(now),
                     current: rate.current,
@@ -218,11 +223,12 @@ impl<'t> EntryRef<'t> {
 
     /// Returns the reading of one element: a counter, a tag, or the events of a rate in its last period (of a byte
     /// rate: the blocks, as they are stored and sent). `None` if it is not stored.
+    #[inline]
     #[must_use]
     pub fn read(&self, data_type: DataType, element: u32, now: Tick) -> Option<i64> {
         if data_type.is_rate() {
-            let (column, place) = self.find(data_type, element)?;
-            return Some(i64::from(self.entry().rate(place).read(now, column.period_ms)));
+            let (period_ms, place) = self.find(data_type, element)?;
+            return Some(i64::from(self.entry().rate(place).read(now, period_ms)));
         }
         Some(match self.value(data_type, element, now)? {
             Value::Sint(value) => i64::from(value),
@@ -237,6 +243,7 @@ impl<'t> EntryRef<'t> {
     ///
     /// # Errors
     /// When it is not stored.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut to its width")]
     pub fn set(
         &self,
@@ -266,7 +273,7 @@ impl<'t> EntryRef<'t> {
     /// Stores a value that a peer sent. Nothing is done where it is not stored here, is of another storage, or is
     /// local.
     pub(super) fn store(&self, data_type: DataType, element: u32, value: Value, now: Tick) {
-        let Some((column, place)) = self.find(data_type, element) else { return };
+        let Some((period_ms, place)) = self.find(data_type, element) else { return };
         let entry = self.entry();
         match (data_type.storage(), value) {
             (Storage::Sint, Value::Sint(value)) => {
@@ -277,7 +284,7 @@ impl<'t> EntryRef<'t> {
             }
             (Storage::Ull, Value::Ull(value)) => entry.wide(place).store(value, Ordering::Relaxed),
             (Storage::Rate, Value::Rate { age_ms, current, previous }) => {
-                entry.rate(place).set_from_peer(now, age_ms, current, previous, column.period_ms);
+                entry.rate(place).set_from_peer(now, age_ms, current, previous, period_ms);
             }
             _ => debug_assert!(false, "{value:?} for {data_type}"),
         }
@@ -285,9 +292,10 @@ impl<'t> EntryRef<'t> {
 
     /// Adds to one element; a rate counts `n` events now. Counters wrap. Nothing is done where it is not stored.
     /// Returns the new value of a counter, or of the rate's current period.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "cut to its width")]
     pub fn add(&self, data_type: DataType, element: u32, n: u64, now: Tick) -> Option<u64> {
-        let (column, place) = self.find(data_type, element)?;
+        let (period_ms, place) = self.find(data_type, element)?;
         let entry = self.entry();
         Some(match data_type.storage() {
             Storage::Sint | Storage::Uint => {
@@ -295,13 +303,14 @@ impl<'t> EntryRef<'t> {
                 u64::from(before.wrapping_add(n as u32))
             }
             Storage::Ull => entry.wide(place).fetch_add(n, Ordering::Relaxed).wrapping_add(n),
-            Storage::Rate => u64::from(entry.rate(place).add(now, column.period_ms, n as u32)),
+            Storage::Rate => u64::from(entry.rate(place).add(now, period_ms, n as u32)),
             Storage::Dict => return None,
         })
     }
 
     /// Counts something `n` times, in every column that the table stores for it. Byte rates count blocks of
     /// [`brates_factor`](crate::declare::Declaration::brates_factor) bytes, those that were begun too.
+    #[inline]
     pub fn count(&self, event: Event, n: u64, now: Tick) {
         let [total, rate, total_array, rate_array] = event.columns();
         for (first, fallback) in [(total, total_array), (rate, rate_array)] {
@@ -329,6 +338,7 @@ impl<'t> EntryRef<'t> {
 
     /// Refreshes the entry after a change made here: it lives for the table's full time again, and peers will be told
     /// its values.
+    #[inline]
     pub fn touch(&self, now: Tick) {
         self.table.observe(now);
         self.refresh(now + self.table.delay_ms());
@@ -338,6 +348,7 @@ impl<'t> EntryRef<'t> {
     }
 
     /// Sets the date at which the entry is over.
+    #[inline]
     pub(super) fn refresh(&self, until: Tick) {
         self.entry().set_expire(until);
     }
