@@ -5,6 +5,7 @@ mod locked;
 #[cfg(feature = "rivals")]
 mod rivals;
 
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ebtree::Domain;
@@ -52,7 +53,7 @@ impl Counters {
 
 /// Returns the key of client `number`.
 pub(crate) fn key(number: u32) -> Key {
-    KeySpec::IP.key(&number.to_be_bytes()).expect("4 bytes")
+    Key::from(Ipv4Addr::from_bits(number))
 }
 
 /// Returns an empty table with room for `n` clients.

@@ -236,6 +236,10 @@ unsafe impl Leaf for Entry {
             return Some(Probe::position(difference.leading_zeros() as usize));
         }
         let mine = self.key_bytes();
+        // Nearly always, where the hashes are equal.
+        if mine == key.bytes {
+            return None;
+        }
         // Past its end a key has zeroes: canonical keys of one table are of one length, or hold no NUL.
         for at in 0..mine.len().max(key.bytes.len()) {
             let byte = |bytes: &[u8]| bytes.get(at).copied().unwrap_or(0);

@@ -149,6 +149,7 @@ impl KeySpec {
     ///
     /// # Errors
     /// When a fixed-width key (`ip`, `ipv6`, `integer`) has another number of bytes.
+    #[inline]
     pub fn key(self, bytes: &[u8]) -> Result<Key, KeyError> {
         let size = self.size as usize;
         match self.ty {
@@ -253,6 +254,7 @@ enum Bytes {
 
 impl Key {
     /// Returns a key of `len` bytes that begins with `prefix` and goes on with zeroes.
+    #[inline]
     fn new(ty: KeyType, prefix: &[u8], len: usize) -> Self {
         debug_assert!(prefix.len() <= len);
         let bytes = match u8::try_from(len) {
@@ -277,12 +279,37 @@ impl Key {
     }
 
     /// Returns the canonical bytes.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Bytes::Heap(bytes) => bytes,
         }
+    }
+}
+
+impl From<Ipv4Addr> for Key {
+    /// Returns the key of an `ip` table.
+    #[inline]
+    fn from(address: Ipv4Addr) -> Self {
+        Self::new(KeyType::Ip, &address.octets(), 4)
+    }
+}
+
+impl From<Ipv6Addr> for Key {
+    /// Returns the key of an `ipv6` table.
+    #[inline]
+    fn from(address: Ipv6Addr) -> Self {
+        Self::new(KeyType::Ipv6, &address.octets(), 16)
+    }
+}
+
+impl From<u32> for Key {
+    /// Returns the key of an `integer` table.
+    #[inline]
+    fn from(number: u32) -> Self {
+        Self::new(KeyType::Integer, &number.to_be_bytes(), 4)
     }
 }
 
@@ -395,6 +422,15 @@ impl core::error::Error for KeyError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_and_numbers_are_keys() {
+        let address = Ipv4Addr::new(192, 0, 2, 7);
+        assert_eq!(KeySpec::IP.parse("192.0.2.7"), Ok(Key::from(address)));
+        let mapped = address.to_ipv6_mapped();
+        assert_eq!(KeySpec::IPV6.parse("192.0.2.7"), Ok(Key::from(mapped)));
+        assert_eq!(KeySpec::INTEGER.parse("70000"), Ok(Key::from(70_000)));
+    }
 
     #[test]
     fn strings_end_at_nul_and_at_the_length() {
