@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 
 use crate::edge::AtomicEdge;
 pub use crate::leaf::{Leaf, Retire};
-use crate::reclaim::{Domain, Protect, Reclaimer};
+use crate::reclaim::{Domain, Protect, Reclaimer, Token};
 use crate::tree::descent::{Depth, Walk};
 use crate::tree::leaves::Leaves;
 pub(crate) use crate::tree::ordered::Seek;
@@ -33,6 +33,18 @@ pub struct Ref<'t, L, R: Reclaimer = Domain> {
     #[expect(dead_code, reason = "for its end")]
     guard: R::Guard,
     tree: PhantomData<&'t L>,
+}
+
+/// Nothing of its own; but a type with an end must not outlive what it borrows, and the guard's end needs the reclaimer,
+/// which the tree holds.
+///
+/// ```compile_fail,E0597
+/// let late;
+/// let tree = ebtree::EbTree::from([(1_u32, 1)]);
+/// late = tree.get(&1);
+/// ```
+impl<L, R: Reclaimer> Drop for Ref<'_, L, R> {
+    fn drop(&mut self) {}
 }
 
 impl<L, R: Reclaimer> Ref<'_, L, R> {
@@ -64,10 +76,19 @@ impl<L: Leaf + fmt::Debug, R: Reclaimer> fmt::Debug for Ref<'_, L, R> {
 /// the tree by those bits. One tree is a row of one.
 ///
 /// Each tree is in ascending order of its keys; across trees there is no order but that of their indexes.
+///
+/// Leaves go in through shared references, so a row of one type of leaf is none of another, which may say more of a lifetime:
+///
+/// ```compile_fail,E0308
+/// # use ebtree::EbTree;
+/// fn narrow(tree: &EbTree<u32, for<'a> fn(&'a str)>) -> &EbTree<u32, fn(&'static str)> {
+///     tree
+/// }
+/// ```
 pub struct Forest<L: Leaf, R: Reclaimer = Domain> {
     roots: Box<[AtomicEdge]>,
     domain: R,
-    leaves: PhantomData<L>,
+    leaves: PhantomData<fn(L) -> L>,
 }
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
@@ -331,8 +352,9 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Begins an operation of this domain, for a caller that unlinks leaves from structures of its own and then
     /// [retires](Retire::retire) them, or that protects one by hand.
     pub fn with_retire<T>(&self, run: impl FnOnce(&Retire<'_, '_, R>) -> T) -> T {
-        let operation = self.domain.enter();
-        run(&Retire::new(&operation))
+        let operation = self.domain.enter(Token(()));
+        let done = run(&Retire::new(&operation));
+        operation.end(done)
     }
 }
 

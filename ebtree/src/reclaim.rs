@@ -54,6 +54,7 @@ pub use hazard::{attach_to, end_thread};
 pub use leak::Leak;
 pub(crate) use path::Step;
 pub(crate) use protect::Protect;
+pub(crate) use sealed::Token;
 #[cfg(all(feature = "seize", not(loom)))]
 pub use seize::Seize;
 
@@ -69,9 +70,9 @@ pub trait Reclaimer: Clone + fmt::Debug + Send + Sync + sealed::Sealed + 'static
     #[doc(hidden)]
     type Operation<'d>: Protect<Guard = Self::Guard> + fmt::Debug;
 
-    /// Begins an operation of this thread.
+    /// Begins an operation of this thread. Only for us, who see to it that operations nest.
     #[doc(hidden)]
-    fn enter(&self) -> Self::Operation<'_>;
+    fn enter(&self, token: Token) -> Self::Operation<'_>;
 
     /// Frees what can be freed now of what this thread has unlinked.
     fn flush(&self);
@@ -83,4 +84,8 @@ pub trait Reclaimer: Clone + fmt::Debug + Send + Sync + sealed::Sealed + 'static
 
 pub(crate) mod sealed {
     pub trait Sealed {}
+
+    /// What nobody else can make.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Token(pub(crate) ());
 }

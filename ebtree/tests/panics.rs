@@ -336,3 +336,26 @@ fn an_iterator_by_value_drops_the_rest_once_also_when_a_drop_panics() {
         assert_eq!((panicked, census.alive()), (dropped, 0), "{front} {back}");
     }
 }
+
+/// The scan at the end of a walk drops a value that panics, when the walk has its result already.
+#[test]
+fn what_a_visitor_broke_with_is_dropped_when_the_end_panics() {
+    struct Bomb(bool);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.0 || std::thread::panicking(), "on purpose");
+        }
+    }
+    let tree = EbTree::new_in(Domain::with_batch(1));
+    tree.insert(1_u64, Bomb(false));
+    tree.insert(2, Bomb(true));
+    let witness = std::sync::Arc::new(());
+    let walk = std::panic::AssertUnwindSafe(|| {
+        tree.range_with(.., |_, _| {
+            drop(tree.remove(&2));
+            std::ops::ControlFlow::Break(std::sync::Arc::clone(&witness))
+        })
+    });
+    assert!(std::panic::catch_unwind(walk).is_err());
+    assert_eq!(std::sync::Arc::strong_count(&witness), 1, "leaked");
+}

@@ -72,6 +72,6 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Returns the indexes of a range whose trees are not empty when it is their turn.
     #[inline]
     pub(crate) fn taken(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = usize> {
-        range.filter(|tree| !self.roots[*tree].load().is_null())
+        range.filter(|tree| !self.is_empty(*tree))
     }
 }

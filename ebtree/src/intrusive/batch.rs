@@ -1,7 +1,7 @@
 //! Look-ups of many keys at once.
 
 use super::{Forest, Leaf, PhantomData, Ref};
-use crate::reclaim::{Protect, Reclaimer};
+use crate::reclaim::{Protect, Reclaimer, Token};
 use crate::tree::lanes::{Lane, WIDTH, run};
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
@@ -55,7 +55,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
             if group_keys.is_empty() {
                 return;
             }
-            let operation = self.domain.enter();
+            let operation = self.domain.enter(Token(()));
             let mut group: Vec<Lane<'t, 'k, L, R::Operation<'t>>> = Vec::with_capacity(WIDTH);
             for (index, (tree, key)) in group_keys.drain(..).enumerate() {
                 group.push(Lane::begin(&operation, index, &self.roots[tree], key));

@@ -1,14 +1,113 @@
 //! Walks that call a visitor: each step goes on from the path of the one before.
 
-use core::ops::{Bound, ControlFlow};
+use core::ops::{Bound, ControlFlow, Range};
+use core::ptr::NonNull;
 
 use super::{Forest, Leaf, Seek};
-use crate::reclaim::{Protect, Reclaimer};
-use crate::sync::{Mutant, mutant, relax};
+use crate::reclaim::{Domain, Protect, Reclaimer};
+use crate::sync::{Mutant, mutant, prefetch, relax};
+use crate::tree::descent::Walk;
 use crate::tree::ordered::Outcome;
 
 /// Steps after which a walk begins a new operation, so that what its thread retires meanwhile can be freed.
 const STEPS: usize = if cfg!(loom) { 2 } else { 256 };
+/// Trees whose first object is asked for before it is their turn.
+const AHEAD: usize = 8;
+
+/// A walk over one tree or over several, one after the other.
+struct Each<'t, L: Leaf, R: Reclaimer = Domain> {
+    forest: &'t Forest<L, R>,
+    walk: Walk<'t, L, R>,
+    /// Since the operation of `walk` began.
+    steps: usize,
+}
+
+impl<'t, L: Leaf, R: Reclaimer> Each<'t, L, R> {
+    fn begin(forest: &'t Forest<L, R>, tree: usize) -> Self {
+        Self { forest, walk: forest.walk(tree), steps: 0 }
+    }
+
+    /// Ends the operation, and then begins a new one: inside another none ever scans.
+    fn renew(self, tree: usize) -> Self {
+        let forest = self.forest;
+        self.walk.end(());
+        Self::begin(forest, tree)
+    }
+
+    /// Ends the operation before the value that the visitor broke with becomes a return value, as `Protect::end` says.
+    fn broken<B>(self, value: ControlFlow<B>) -> ControlFlow<B, Self> {
+        match self.walk.end(value) {
+            ControlFlow::Break(value) => ControlFlow::Break(value),
+            ControlFlow::Continue(()) => unreachable!("called with what broke"),
+        }
+    }
+
+    /// Visits the leaves of a tree, to which `walk` has turned. Returns itself, or what the visitor broke with.
+    fn tree<B>(
+        mut self,
+        tree: usize,
+        from: Bound<L::Key<'_>>,
+        forward: bool,
+        visit: &mut impl FnMut(NonNull<L>) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Self> {
+        let seek = |inclusive| Seek { forward, inclusive };
+        let first = match from {
+            Bound::Unbounded => self.walk.extreme(forward),
+            Bound::Included(key) => self.walk.seek(key, seek(true)),
+            Bound::Excluded(key) => self.walk.seek(key, seek(false)),
+        };
+        let Some(mut depth) = first else { return ControlFlow::Continue(self) };
+        let mut at = self.walk.leaf_pointer(depth);
+        if depth == 0 {
+            // The only one, and protected by its slot.
+            self.steps += 1;
+            return match visit(at) {
+                ControlFlow::Continue(()) => ControlFlow::Continue(self),
+                broken @ ControlFlow::Break(_) => self.broken(broken),
+            };
+        }
+        // Protects the leaf at which the walk is, and with it its key, when the path's slots are used again.
+        let mut held = self.walk.operation.guard(depth, at.as_ptr().cast());
+        loop {
+            // SAFETY: `held` protects it.
+            let leaf = unsafe { at.as_ref() };
+            leaf.touched();
+            if let broken @ ControlFlow::Break(_) = visit(at) {
+                drop(held);
+                return self.broken(broken);
+            }
+            leaf.touched();
+            self.steps += 1;
+            let is_new = self.steps >= STEPS;
+            let mut next = Outcome::Again;
+            if is_new {
+                self = self.renew(tree);
+            } else {
+                next = self.walk.beyond(depth, forward);
+            }
+            leaf.touched();
+            depth = match next {
+                Outcome::At(depth) => depth,
+                Outcome::Nothing => return ControlFlow::Continue(self),
+                Outcome::Again => {
+                    relax();
+                    match self.walk.seek(leaf.key(), seek(false)) {
+                        Some(depth) => depth,
+                        None => return ControlFlow::Continue(self),
+                    }
+                }
+            };
+            at = self.walk.leaf_pointer(depth);
+            if is_new {
+                // At the end of a thread each operation may have a record of its own, and a copy from one record to
+                // another can be missed by a scan (H3).
+                held = self.walk.operation.guard(depth, at.as_ptr().cast());
+            } else if !mutant(Mutant::WalkHoldsNothing) {
+                self.walk.operation.hold(&mut held, depth, at.as_ptr().cast());
+            }
+        }
+    }
+}
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Visits the leaves of one tree from a bound on, in ascending (`forward`) or in descending order, until the visitor breaks.
@@ -23,54 +122,49 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         forward: bool,
         mut visit: impl FnMut(&L) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut walk = self.walk(tree);
-        let seek = |inclusive| Seek { forward, inclusive };
-        let first = match from {
-            Bound::Unbounded => walk.extreme(forward),
-            Bound::Included(key) => walk.seek(key, seek(true)),
-            Bound::Excluded(key) => walk.seek(key, seek(false)),
+        let visit = &mut |leaf: NonNull<L>| {
+            // SAFETY: protected during the call.
+            let leaf = unsafe { leaf.as_ref() };
+            leaf.touched();
+            visit(leaf)
         };
-        let Some(mut depth) = first else { return ControlFlow::Continue(()) };
-        let mut at = walk.leaf_pointer(depth);
-        // Protects the leaf at which the walk is, and with it its key, when the path's slots are used again.
-        let mut held = walk.operation.guard(depth, at.as_ptr().cast());
-        let mut steps = 0;
-        loop {
-            // SAFETY: `held` protects it.
-            let leaf = unsafe { at.as_ref() };
-            leaf.touched();
-            visit(leaf)?;
-            leaf.touched();
-            steps += 1;
-            let is_new = steps == STEPS;
-            let mut next = Outcome::Again;
-            if is_new {
-                steps = 0;
-                walk.end(());
-                walk = self.walk(tree);
+        Each::begin(self, tree).tree(tree, from, forward, visit).map_continue(|_| ())
+    }
+
+    /// Visits the leaves of several trees, tree by tree and in ascending order within each, until the visitor breaks. It
+    /// gets the address of each leaf, which is protected during the call.
+    ///
+    /// Otherwise as [`each`](Self::each), and the way to look at all leaves of a row of many small trees: one operation
+    /// serves many of them, and what the next ones begin with is fetched beforehand.
+    ///
+    /// # Panics
+    /// When there are not so many trees.
+    pub fn each_of<B>(
+        &self,
+        trees: Range<usize>,
+        mut visit: impl FnMut(NonNull<L>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let end = trees.end;
+        let mut trees = self.taken(trees).peekable();
+        let Some(first) = trees.peek() else { return ControlFlow::Continue(()) };
+        let mut each = Each::begin(self, *first);
+        for tree in trees {
+            if tree + AHEAD < end {
+                prefetch(self.roots[tree + AHEAD].load().address());
+            }
+            if each.steps >= STEPS {
+                each = each.renew(tree);
             } else {
-                next = walk.beyond(depth, forward);
+                each.walk.turn_to(&self.roots[tree]);
             }
-            leaf.touched();
-            depth = match next {
-                Outcome::At(depth) => depth,
-                Outcome::Nothing => return ControlFlow::Continue(()),
-                Outcome::Again => {
-                    relax();
-                    match walk.seek(leaf.key(), seek(false)) {
-                        Some(depth) => depth,
-                        None => return ControlFlow::Continue(()),
-                    }
-                }
-            };
-            at = walk.leaf_pointer(depth);
-            if is_new {
-                // At the end of a thread each operation may have a record of its own, and a copy from one record to
-                // another can be missed by a scan (H3).
-                held = walk.operation.guard(depth, at.as_ptr().cast());
-            } else if !mutant(Mutant::WalkHoldsNothing) {
-                walk.operation.hold(&mut held, depth, at.as_ptr().cast());
-            }
+            each = each.tree(tree, Bound::Unbounded, true, &mut visit)?;
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Returns whether a tree was empty at some instant of the call: one load.
+    #[must_use]
+    pub fn is_empty(&self, tree: usize) -> bool {
+        self.roots[tree].load().is_null()
     }
 }

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::{Forest, Leaf, Ref, Seek};
-use crate::reclaim::{Protect, Reclaimer};
+use crate::reclaim::{Protect, Reclaimer, Token};
 use crate::sync::{Mutant, mutant};
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
@@ -18,7 +18,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     ///    happens before its retirement and after this call.
     #[must_use]
     pub unsafe fn protect(&self, leaf: NonNull<L>) -> Ref<'_, L, R> {
-        let operation = self.domain.enter();
+        let operation = self.domain.enter(Token(()));
         // No second read is needed: the slot is stored before the caller lets go, which happens before the
         // retirement, and that before the scan that reads the slot.
         let guard = operation.guard_new(leaf.as_ptr().cast());

@@ -3,15 +3,18 @@
 use core::fmt;
 use core::ptr::NonNull;
 
+use crossbeam_epoch::LocalHandle;
+
 use super::path::{Path, Step};
 use super::protect::{Object, Protect};
-use super::{Reclaimer, sealed};
+use super::{Reclaimer, Token, sealed};
 
 /// Reclaims by the epochs of `crossbeam-epoch`, in that crate's default collector, which all of its users in the process share.
 ///
 /// A thread that stalls inside an operation, or keeps an entry, keeps everything that anybody unlinks from then on. What
 /// is unlinked last is freed when somebody begins operations later, or by [`flush`](Reclaimer::flush), which does not free
-/// what a thread that is inside an operation could see.
+/// what a thread that is inside an operation could see. Values may be dropped when an operation begins, too, and when an entry is let
+/// go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epoch;
 
@@ -25,13 +28,20 @@ impl Reclaimer for Epoch {
     type Operation<'d> = Operation;
 
     #[inline]
-    fn enter(&self) -> Operation {
-        Operation { guard: crossbeam_epoch::pin(), path: Path::new() }
+    fn enter(&self, _: Token) -> Operation {
+        match HANDLE.try_with(LocalHandle::pin) {
+            Ok(guard) => Operation { guard, own: None, path: Path::new() },
+            // The thread is ending.
+            Err(_) => {
+                let handle = crossbeam_epoch::default_collector().register();
+                Operation { guard: handle.pin(), own: Some(handle), path: Path::new() }
+            }
+        }
     }
 
     fn flush(&self) {
         for _ in 0..TURNS {
-            crossbeam_epoch::pin().flush();
+            self.enter(Token(())).guard.flush();
         }
     }
 
@@ -49,8 +59,15 @@ impl fmt::Debug for Guard {
     }
 }
 
+thread_local! {
+    /// This thread among those that the collector looks at. Not crossbeam's own, of which we would not see when it is gone.
+    static HANDLE: LocalHandle = crossbeam_epoch::default_collector().register();
+}
+
 pub struct Operation {
     guard: crossbeam_epoch::Guard,
+    /// Where the thread is ending: the participant of this operation.
+    own: Option<LocalHandle>,
     path: Path,
 }
 
@@ -60,7 +77,19 @@ impl fmt::Debug for Operation {
     }
 }
 
-// SAFETY: the thread is pinned as long as an operation or a guard of it lives, without a gap where a guard is made
+impl Operation {
+    /// Pins the participant of this operation again. Another one of the same thread would be pinned in a later epoch, and not
+    /// keep what was found before.
+    #[inline]
+    fn again(&self) -> Guard {
+        Guard(match &self.own {
+            Some(handle) => handle.pin(),
+            None => HANDLE.with(LocalHandle::pin),
+        })
+    }
+}
+
+// SAFETY: a participant is pinned as long as an operation or a guard of it lives, without a gap where a guard is made
 // from an operation. What is retired while a thread is pinned is not freed before it is unpinned.
 unsafe impl Protect for Operation {
     type Guard = Guard;
@@ -97,17 +126,17 @@ unsafe impl Protect for Operation {
 
     #[inline]
     fn guard(&self, _: usize, _: *mut ()) -> Guard {
-        Guard(crossbeam_epoch::pin())
+        self.again()
     }
 
     #[inline]
     fn guard_in(&self, (): (), _: *mut ()) -> Guard {
-        Guard(crossbeam_epoch::pin())
+        self.again()
     }
 
     #[inline]
     fn guard_new(&self, _: *mut ()) -> Guard {
-        Guard(crossbeam_epoch::pin())
+        self.again()
     }
 
     #[inline]

@@ -10,13 +10,14 @@ use haphazard::{Domain, HazardPointer};
 
 use super::path::{Path, Step};
 use super::protect::{Object, Protect};
-use super::{Reclaimer, sealed};
+use super::{Reclaimer, Token, sealed};
 
 /// Reclaims by the hazard pointers of the crate `haphazard`, in that crate's global domain, which all of its users in the process
 /// share.
 ///
-/// A thread that stalls keeps what its own hazard pointers name. Objects are freed inside of operations, when enough of them
-/// wait.
+/// A thread that stalls keeps what its own hazard pointers name; one that stalls while it frees objects keeps those too. Objects
+/// are freed inside of operations, when enough of them wait. To make a guard is to take a hazard pointer out of a list whose head has a
+/// lock bit: with this reclaimer that is not lock-free.
 ///
 /// Its scans read hazard pointers in no order that could be relied on, so a pointer is never copied from one to another:
 /// a guard takes over the hazard pointer itself.
@@ -37,7 +38,7 @@ impl Reclaimer for Haphazard {
     type Operation<'d> = Operation;
 
     #[inline]
-    fn enter(&self) -> Operation {
+    fn enter(&self, _: Token) -> Operation {
         // At the thread's end nothing is kept.
         let hazards = KEPT.try_with(Cell::take).unwrap_or_default();
         Operation { hazards: UnsafeCell::new(hazards), used: Cell::new(0), path: Path::new() }
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_guard_takes_over_what_a_slot_protects() {
-        let operation = Haphazard.enter();
+        let operation = Haphazard.enter(Token(()));
         let objects = [flag(), flag(), flag(), flag()];
         let [first, held, own, none] = &objects;
         let publish = |object: &(NonNull<Flag>, _)| operation.publish(3, object.0.as_ptr().cast());

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use super::path::{Path, Step};
 use super::protect::{Object, Protect};
-use super::{Reclaimer, sealed};
+use super::{Reclaimer, Token, sealed};
 
 /// Frees nothing that was ever unlinked. **For benchmarks only**: what it costs to know when memory may be freed is the
 /// difference to this.
@@ -18,7 +18,7 @@ impl Reclaimer for Leak {
     type Operation<'d> = Operation;
 
     #[inline]
-    fn enter(&self) -> Operation {
+    fn enter(&self, _: Token) -> Operation {
         Operation { path: Path::new() }
     }
 

@@ -1,6 +1,8 @@
 //! Batches that are counted down by the threads that could see them.
 
+use core::cell::Cell;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -8,13 +10,15 @@ use seize::{Collector, Guard as _, LocalGuard};
 
 use super::path::{Path, Step};
 use super::protect::{Object, Protect};
-use super::{Reclaimer, sealed};
+use super::{Reclaimer, Token, sealed};
 
 /// Reclaims by a collector of the crate `seize`.
 ///
 /// A thread that stalls inside an operation, or keeps an entry, keeps everything that anybody unlinks from then on. The crate takes a
-/// lock when a thread first comes and when it ends. Not for use in destructors of thread locals. What is left is freed
-/// when the last handle goes.
+/// lock when a thread first comes and when it ends. What is left is freed when the last handle goes; a value that holds one keeps
+/// itself. Values may be dropped when an entry is let go, too.
+///
+/// Not for use in destructors of thread locals, where operations panic. An entry that is still there keeps what it keeps for good.
 #[derive(Clone, Debug, Default)]
 pub struct Seize {
     collector: Arc<Collector>,
@@ -35,8 +39,13 @@ impl Reclaimer for Seize {
     type Operation<'d> = Operation<'d>;
 
     #[inline]
-    fn enter(&self) -> Operation<'_> {
+    fn enter(&self, _: Token) -> Operation<'_> {
+        assert!(STATE.get() != State::Gone, "a tree with `Seize`, in a thread local's destructor");
         let guard = self.collector.enter();
+        if STATE.get() == State::New {
+            // After the first use, so that it ends before what the crate keeps of the thread.
+            SENTINEL.with(|_| STATE.set(State::Known));
+        }
         // The collector asks for loads that are sequentially consistent, so that none goes before the thread is marked as active.
         // Ours acquire only. On x86_64 those are the same instructions; elsewhere a fence does it for all of them.
         #[cfg(not(target_arch = "x86_64"))]
@@ -55,9 +64,42 @@ impl Reclaimer for Seize {
     }
 }
 
+/// What the crate knows of this thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Known,
+    /// The thread is ending, and its number may be another one's soon.
+    Gone,
+}
+
+struct Sentinel;
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        STATE.set(State::Gone);
+    }
+}
+
+thread_local! {
+    static STATE: Cell<State> = const { Cell::new(State::New) };
+    static SENTINEL: Sentinel = const { Sentinel };
+}
+
 /// Its thread is marked as active.
 #[derive(Debug)]
-pub struct Guard(#[expect(dead_code, reason = "for its end")] LocalGuard<'static>);
+pub struct Guard(ManuallyDrop<LocalGuard<'static>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // A guard that ends with the thread leaves the number marked as active for ever: whoever has it next is counted there, and
+        // must not be counted by two threads at once.
+        if STATE.get() != State::Gone {
+            // SAFETY: once, and not used after.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
+    }
+}
 
 pub struct Operation<'d> {
     guard: LocalGuard<'d>,
@@ -75,7 +117,8 @@ impl Operation<'_> {
     fn active(&self) -> Guard {
         let guard: LocalGuard<'_> = self.guard.collector().enter();
         // SAFETY: only the lifetime changes. By the contract of `Protect::Guard` the collector outlives the guard.
-        Guard(unsafe { core::mem::transmute::<LocalGuard<'_>, LocalGuard<'static>>(guard) })
+        let guard = unsafe { core::mem::transmute::<LocalGuard<'_>, LocalGuard<'static>>(guard) };
+        Guard(ManuallyDrop::new(guard))
     }
 }
 

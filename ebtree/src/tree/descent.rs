@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use crate::edge::{AtomicEdge, Edge};
 use crate::leaf::{Leaf, Retire};
 use crate::node::Node;
-use crate::reclaim::{Domain, Protect, Reclaimer, Step};
+use crate::reclaim::{Domain, Protect, Reclaimer, Step, Token};
 use crate::sync::{Mutant, mutant, relax};
 
 /// One operation on one tree: a root edge, and the protected path that leads down from it.
@@ -26,7 +26,12 @@ pub(crate) type Depth = usize;
 
 impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
     pub(crate) fn new(root: &'t AtomicEdge, domain: &'t R) -> Self {
-        Self { operation: domain.enter(), root, leaves: PhantomData }
+        Self { operation: domain.enter(Token(())), root, leaves: PhantomData }
+    }
+
+    /// Goes on with another tree, from its root. What the path has protected until now is not any more.
+    pub(crate) fn turn_to(&mut self, root: &'t AtomicEdge) {
+        self.root = root;
     }
 
     /// Ends the operation and returns what it found.
@@ -177,13 +182,14 @@ impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
         if self.edge(above).replace(above.value, survivor).is_err() {
             return None;
         }
+        // First, since a reclaimer may free other values on the way, whose end may panic: then a node is lost, and not a leaf.
+        self.unlinked(removed);
         let node = above.value.node();
         // SAFETY:
         // 1. The CAS took away the one edge to the node (I1), and both its edges are final (I2).
         // 2. The CAS has one winner.
         // 3. The end of a node is that of its memory, which nobody is promised.
         unsafe { self.operation.retire(node) };
-        self.unlinked(removed);
         Some(removed)
     }
 

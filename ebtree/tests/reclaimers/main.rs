@@ -3,6 +3,8 @@
 //! `cargo test -p ebtree --all-features --test reclaimers` runs it for all of them; without features, for our own.
 #![cfg(not(loom))]
 
+#[cfg(all(feature = "crossbeam-epoch", feature = "seize"))]
+mod late;
 mod shared;
 mod single;
 mod support;

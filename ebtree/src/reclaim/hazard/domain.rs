@@ -8,7 +8,7 @@ use super::guard::Guard;
 use super::local::Local;
 use super::operation::Operation;
 use super::slots::Slots;
-use crate::reclaim::{Reclaimer, sealed};
+use crate::reclaim::{Reclaimer, Token, sealed};
 use crate::sync::{Arc, AtomicBool, AtomicLink, AtomicU8, AtomicUsize, Mutant, Tracked, mutant};
 
 /// Nobody uses the record.
@@ -324,7 +324,7 @@ impl Reclaimer for Domain {
     type Operation<'d> = Operation<'d>;
 
     #[inline]
-    fn enter(&self) -> Operation<'_> {
+    fn enter(&self, _: Token) -> Operation<'_> {
         Operation::enter(self.inner())
     }
 

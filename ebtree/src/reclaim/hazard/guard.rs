@@ -62,7 +62,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::reclaim::{Domain, Protect, Reclaimer};
+    use crate::reclaim::{Domain, Protect, Reclaimer, Token};
 
     /// Each thread leaves guards to its end; the next one with the same record finds their slots free.
     #[test]
@@ -76,7 +76,7 @@ mod tests {
             let used = std::thread::spawn(move || {
                 // Before the domain's thread local, so dropped after it.
                 KEPT.with_borrow_mut(Vec::clear);
-                let operation = domain.enter();
+                let operation = domain.enter(Token(()));
                 let address = (&raw const *object).cast_mut().cast();
                 for _ in 0..5 {
                     let guard = operation.guard(0, address);

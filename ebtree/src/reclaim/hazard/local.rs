@@ -214,19 +214,31 @@ pub(super) fn release(inner: &Inner, record: &Record) {
     if mutant(Mutant::FreeBeforeScan) {
         record.hand_over();
     }
-    {
+    // Also when a value's `drop` panics in the scan.
+    let _given_back = GivenBack(inner, record);
+    // Not while a panic goes by: a value whose `drop` panics too would end the process.
+    if !std::thread::panicking() {
         // What values do in their `drop` goes through this record too, instead of through one that would be
         // taken, scanned and given back inside this scan, and so on without end.
         let _current = Current::set(inner, record);
         super::scan::scan(inner, record);
     }
-    record.hand_over();
-    // S7: either `close` finds the record free, or it is seen here that the domain is closed.
-    fence(Ordering::SeqCst);
-    if !mutant(Mutant::NoLookAtClosed) && inner.closed.load(Ordering::Acquire) && record.close(FREE)
-    {
-        // SAFETY: CLOSING makes the record ours (H1); no handle is left, so nothing is protected.
-        unsafe { super::scan::free_all(record) };
+}
+
+/// A record that its thread gives back when this goes.
+struct GivenBack<'r>(&'r Inner, &'r Record);
+
+impl Drop for GivenBack<'_> {
+    fn drop(&mut self) {
+        let Self(inner, record) = *self;
+        record.hand_over();
+        // S7: either `close` finds the record free, or it is seen here that the domain is closed.
+        fence(Ordering::SeqCst);
+        let is_closed = || inner.closed.load(Ordering::Acquire);
+        if !mutant(Mutant::NoLookAtClosed) && is_closed() && record.close(FREE) {
+            // SAFETY: CLOSING makes the record ours (H1); no handle is left, so nothing is protected.
+            unsafe { super::scan::free_all(record) };
+        }
     }
 }
 
