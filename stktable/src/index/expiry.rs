@@ -361,18 +361,25 @@ impl ExpiryIndex {
         let mut chain = chain;
         loop {
             let stack = self.ticks.get_or_insert_with(key, Stack::new);
-            let to = head_of(stack.value());
-            match to.put(chain) {
-                Ok(()) => return self.must_wake(self.due(key)),
-                Err((back, head)) => {
-                    chain = back;
-                    if is_closed(head) {
-                        self.unlink(key, stack.value());
-                    } else {
-                        chain.prepend(to.take());
+            let mut to = head_of(stack.value());
+            loop {
+                match to.put(chain) {
+                    Ok(()) => return self.must_wake(self.due(key)),
+                    Err((back, head)) => {
+                        chain = back;
+                        if !is_closed(head) {
+                            chain.prepend(to.take());
+                        } else if core::ptr::eq(to, &raw const stack.value().head) {
+                            break;
+                        } else {
+                            // Where only `looked` was closed in time, the chain goes back to the others.
+                            to = &stack.value().head;
+                        }
                     }
                 }
+                relax();
             }
+            self.unlink(key, stack.value());
             relax();
         }
     }
@@ -418,5 +425,52 @@ impl ExpiryIndex {
             all.prepend(stack.value().looked.take());
         }
         all
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::entry::Probe;
+    use crate::schema::Schema;
+
+    /// Steps of three threads, played by hand.
+    #[test]
+    fn a_stack_with_an_open_head_stays() {
+        let mut index = ExpiryIndex::new(8000, 100, Domain::new());
+        let schema = Schema::new(&[]);
+        let entry = |hash| Entry::allocate(&schema, Probe { hash, bytes: b"k" }, Tick(1000));
+        let [a, b, e] = [entry(1), entry(2), entry(3)];
+        index.file(a, Tick(1000));
+        index.file(b, Tick(1000));
+        // A forced sweep has looked at both.
+        let (key, mut chain) = index.take_after(None).unwrap();
+        while let Some(entry) = chain.pop() {
+            index.put_looked(key, entry);
+        }
+        // P, a purge: `purge_chain` has what was looked at in hand.
+        let in_hand = index.take_looked(key);
+        // S, another purge or sweep, in `after`: nothing there, so it closes `looked` first ...
+        {
+            let stack = index.ticks.get(&key).unwrap();
+            assert!(stack.head.is_empty() && stack.looked.close_if_empty());
+            // ... F files an entry of the same tick ...
+            index.file(e, Tick(1000));
+            // ... and S finds the head taken: the stack stays linked.
+            assert!(!stack.head.close_if_empty());
+        }
+        // P goes on.
+        index.put_back_looked(key, in_hand);
+        let mut all = index.take_all();
+        let mut found = Vec::new();
+        while let Some(entry) = all.pop() {
+            found.push(entry);
+        }
+        assert!(found.contains(&a) && found.contains(&b));
+        assert!(found.contains(&e), "filed, and found again");
+        for entry in found {
+            // SAFETY: from `allocate`, and in nobody's hands any more.
+            unsafe { Entry::deallocate(entry) };
+        }
     }
 }
