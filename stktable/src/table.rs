@@ -2,9 +2,11 @@
 
 mod entry_ref;
 mod expire;
+mod filter;
 mod kill;
 mod learn;
 mod purge;
+mod scan;
 mod teach;
 mod track;
 mod walk;
@@ -29,6 +31,7 @@ use crate::tick::Tick;
 
 pub use entry_ref::{EntryRef, Event, SetError, Value};
 pub use expire::Expired;
+pub use filter::{Comparison, Filter};
 pub use kill::Removed;
 pub use learn::{Learned, Learning};
 pub use teach::Taught;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use stktable::table::{Removed, Walk};
+use stktable::table::{Filter, Removed, Walk};
 use stktable::{EntryRef, Tick};
 
-use super::parse::{self, Action, Filter, Refusal};
+use super::parse::{self, Action, Refusal};
 use super::{Api, Level, PIECE_ENTRIES, Reply, Work};
 use crate::shared::SharedTable;
 

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str;
 
-use stktable::{DataType, Declaration, EntryRef, Key, KeyType, Tick};
-
-use super::show;
+use stktable::table::{Comparison, Filter};
+use stktable::{DataType, Declaration, Key, KeyType};
 
 /// Filters of one command.
 const FILTERS_MAX: usize = 4;
@@ -223,61 +222,20 @@ impl Element {
     }
 }
 
-/// How a filter compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
-    Eq,
-    Ne,
-    Le,
-    Ge,
-    Lt,
-    Gt,
-}
-
-/// A condition on one element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    element: Element,
-    operator: Operator,
-    value: i64,
-}
-
-impl Filter {
-    /// Returns whether an entry passes.
-    pub(super) fn passes(&self, entry: &EntryRef<'_>, now: Tick) -> bool {
-        let found = show::reading(entry, self.element, now);
-        match self.operator {
-            Operator::Eq => found == self.value,
-            Operator::Ne => found != self.value,
-            Operator::Le => found <= self.value,
-            Operator::Ge => found >= self.value,
-            Operator::Lt => found < self.value,
-            Operator::Gt => found > self.value,
-        }
-    }
-
-    fn parse(declaration: &Declaration, words: &[&[u8]]) -> Result<Self, FilterError> {
-        let name = words[0].strip_prefix(b"data.").unwrap_or_default();
-        let element = Element::parse(declaration, name).map_err(FilterError::Column)?;
-        let operator = match words.get(1).copied() {
-            Some(b"eq") => Operator::Eq,
-            Some(b"ne") => Operator::Ne,
-            Some(b"le") => Operator::Le,
-            Some(b"ge") => Operator::Ge,
-            Some(b"lt") => Operator::Lt,
-            Some(b"gt") => Operator::Gt,
-            _ => return Err(FilterError::Operator),
-        };
-        let value = words.get(2).and_then(|text| number(text)).ok_or(FilterError::Value)?;
-        Ok(Self { element, operator, value })
-    }
+fn filter(declaration: &Declaration, words: &[&[u8]]) -> Result<Filter, FilterError> {
+    let name = words[0].strip_prefix(b"data.").unwrap_or_default();
+    let element = Element::parse(declaration, name).map_err(FilterError::Column)?;
+    let comparison = words.get(1).and_then(|word| str::from_utf8(word).ok());
+    let comparison = comparison.and_then(Comparison::from_name).ok_or(FilterError::Operator)?;
+    let value = words.get(2).and_then(|text| number(text)).ok_or(FilterError::Value)?;
+    Ok(Filter::value(element.data_type, element.index, comparison, value))
 }
 
 /// Returns the filters in these words, which follow three others of the command.
 pub(super) fn filters(declaration: &Declaration, words: &[&[u8]]) -> Result<Vec<Filter>, Refusal> {
     let mut filters = Vec::new();
     for (at, words) in words.chunks(3).enumerate() {
-        let filter = Filter::parse(declaration, words);
+        let filter = filter(declaration, words);
         filters.push(filter.map_err(|error| Refusal::Filter(at + 1, error))?);
         if filters.len() == FILTERS_MAX {
             break;

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use stktable::declare::Declaration;
-use stktable::table::{Value, Walk};
-use stktable::{Column, DataType, EntryRef, StickTable, Storage, Tick};
+use stktable::table::{Filter, Value, Walk};
+use stktable::{Column, EntryRef, StickTable, Storage, Tick};
 
-use super::parse::{self, Action, Element, Filter, Refusal};
+use super::parse::{self, Action, Element, Refusal};
 use super::{Api, Level, PIECE_BYTES, PIECE_ENTRIES, Reply, Work};
 use crate::shared::SharedTable;
 
@@ -159,19 +158,6 @@ fn value(entry: &EntryRef<'_>, element: Element, now: Tick, out: &mut Vec<u8>) {
             _ => write!(out, "0"),
         },
         Storage::Dict => write!(out, "-"),
-        _ => write!(out, "{}", reading(entry, element, now)),
+        _ => write!(out, "{}", entry.reading(data_type, index, now)),
     };
-}
-
-/// Returns what an element reads: rates of bytes in bytes, what is not kept as 0.
-pub(super) fn reading(entry: &EntryRef<'_>, element: Element, now: Tick) -> i64 {
-    let found = entry.read(element.data_type, element.index, now).unwrap_or(0);
-    found.saturating_mul(i64::from(factor(entry.table().declaration(), element.data_type)))
-}
-
-fn factor(declaration: &Declaration, data_type: DataType) -> u32 {
-    match data_type {
-        DataType::BytesInRate | DataType::BytesOutRate => declaration.brates_factor,
-        _ => 1,
-    }
 }

@@ -5,6 +5,7 @@
 //! still linked is replaced in its place, never chained beside.
 
 use core::hash::{BuildHasher, Hasher};
+use core::ops::ControlFlow;
 use core::ptr::NonNull;
 
 use ebtree::Domain;
@@ -116,6 +117,7 @@ impl KeyIndex {
     pub(crate) fn next(&self, position: &mut Position) -> Option<Ref<'_, Entry>> {
         while position.tree < self.forest.trees() {
             let next = match &position.last {
+                None if self.forest.is_empty(position.tree) => None,
                 None => self.forest.first(position.tree),
                 Some((hash, bytes)) => self.forest.gt(position.tree, Probe { hash: *hash, bytes }),
             };
@@ -127,6 +129,16 @@ impl KeyIndex {
             position.last = None;
         }
         None
+    }
+
+    /// Calls `visit` with every entry, in the order of the hash, until it breaks. Each is protected during the call.
+    ///
+    /// An entry that stands in the index during the whole walk is visited once.
+    pub(crate) fn each<B>(
+        &self,
+        visit: impl FnMut(NonNull<Entry>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.forest.each_of(0..self.forest.trees(), visit)
     }
 
     /// Returns some entry at or after a place in the index, for sampling.

@@ -238,6 +238,25 @@ impl<'t> EntryRef<'t> {
         })
     }
 
+    /// Returns the reading of one element as an operator sees it: as [`read`](Self::read), but byte rates in bytes, the blocks times
+    /// [`brates_factor`](crate::declare::Declaration::brates_factor), and 0 where nothing is stored.
+    #[must_use]
+    pub fn reading(&self, data_type: DataType, element: u32, now: Tick) -> i64 {
+        let found = self.read(data_type, element, now).unwrap_or(0);
+        match data_type {
+            DataType::BytesInRate | DataType::BytesOutRate => {
+                found.saturating_mul(i64::from(self.table.declaration.brates_factor))
+            }
+            _ => found,
+        }
+    }
+
+    /// Returns the canonical bytes of the key.
+    #[must_use]
+    pub fn key_bytes(&self) -> &[u8] {
+        self.entry().key_bytes()
+    }
+
     /// Sets one element, cut to its width. A rate then reads exactly this value for one period, and fades in the
     /// next.
     ///

@@ -1,0 +1,165 @@
+//! Conditions on entries, as `show table` and `clear table` have them.
+
+use core::fmt;
+
+use super::EntryRef;
+use crate::data::DataType;
+use crate::key::Key;
+use crate::tick::Tick;
+
+/// How a value is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Equal: `eq`.
+    Eq,
+    /// Not equal: `ne`.
+    Ne,
+    /// Less or equal: `le`.
+    Le,
+    /// Greater or equal: `ge`.
+    Ge,
+    /// Less: `lt`.
+    Lt,
+    /// Greater: `gt`.
+    Gt,
+}
+
+impl Comparison {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Eq, Self::Ne, Self::Le, Self::Ge, Self::Lt, Self::Gt];
+
+    /// Returns the word on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eq => "eq",
+            Self::Ne => "ne",
+            Self::Le => "le",
+            Self::Ge => "ge",
+            Self::Lt => "lt",
+            Self::Gt => "gt",
+        }
+    }
+
+    /// Returns the comparison of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|comparison| comparison.name() == name)
+    }
+
+    /// Returns whether `found` compares so with `value`.
+    #[must_use]
+    pub const fn holds(self, found: i64, value: i64) -> bool {
+        match self {
+            Self::Eq => found == value,
+            Self::Ne => found != value,
+            Self::Le => found <= value,
+            Self::Ge => found >= value,
+            Self::Lt => found < value,
+            Self::Gt => found > value,
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A condition on an entry.
+///
+/// ```
+/// use stktable::{DataType, Declaration, KeySpec, StickTable, Tick};
+/// use stktable::table::{Comparison, Filter};
+///
+/// let declaration = Declaration::builder("clients", KeySpec::IP).size(100).store(DataType::Gpc0).build()?;
+/// let table = StickTable::new(declaration);
+/// let now = Tick(1);
+/// for (client, bad) in [("10.1.0.1", 5), ("10.1.0.2", 0), ("192.0.2.1", 9)] {
+///     table.get_or_create(&KeySpec::IP.parse(client)?, now)?.set(DataType::Gpc0, 0, bad, now)?;
+/// }
+/// let bad = Filter::value(DataType::Gpc0, 0, Comparison::Gt, 0);
+/// let near = Filter::prefix(KeySpec::IP.parse("10.1.0.0")?, 16);
+/// let found: Vec<_> = table.matching(&[bad, near], now).map(|entry| entry.key().to_string()).collect();
+/// assert_eq!(found, ["10.1.0.1"]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Value { data_type: DataType, element: u32, comparison: Comparison, value: i64 },
+    Prefix { key: Key, bits: u32 },
+}
+
+impl Filter {
+    /// Passes entries whose [reading](EntryRef::reading) of one element compares so with `value`. What is not stored reads 0.
+    #[must_use]
+    pub const fn value(
+        data_type: DataType,
+        element: u32,
+        comparison: Comparison,
+        value: i64,
+    ) -> Self {
+        Self(Kind::Value { data_type, element, comparison, value })
+    }
+
+    /// Passes entries whose key has the first `bits` bits of this one: for addresses a network, for strings and binary keys a
+    /// beginning, at any bit.
+    ///
+    /// Bits beyond the end of `key` are not looked at.
+    #[must_use]
+    pub const fn prefix(key: Key, bits: u32) -> Self {
+        Self(Kind::Prefix { key, bits })
+    }
+
+    /// Returns whether an entry passes.
+    #[must_use]
+    pub fn passes(&self, entry: &EntryRef<'_>, now: Tick) -> bool {
+        match &self.0 {
+            Kind::Value { data_type, element, comparison, value } => {
+                comparison.holds(entry.reading(*data_type, *element, now), *value)
+            }
+            Kind::Prefix { key, bits } => has_prefix(entry.key_bytes(), key.as_bytes(), *bits),
+        }
+    }
+}
+
+fn has_prefix(key: &[u8], prefix: &[u8], bits: u32) -> bool {
+    let bits = (bits as usize).min(8 * prefix.len());
+    let (whole, rest) = (bits / 8, bits % 8);
+    let Some((head, tail)) = key.split_at_checked(whole) else { return false };
+    if head != &prefix[..whole] {
+        return false;
+    }
+    rest == 0 || tail.first().is_some_and(|byte| (byte ^ prefix[whole]) >> (8 - rest) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparisons_have_their_names() {
+        for comparison in Comparison::ALL {
+            assert_eq!(Comparison::from_name(comparison.name()), Some(comparison));
+        }
+        let held = |found| Comparison::ALL.map(|comparison| comparison.holds(found, 5));
+        assert_eq!(held(4), [false, true, true, false, true, false]);
+        assert_eq!(held(5), [true, false, true, true, false, false]);
+        assert_eq!(held(6), [false, true, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_prefix_ends_at_any_bit() {
+        let prefix = [0b1010_0000, 0b1100_0001];
+        let all = |key: &[u8]| (0..20).filter(|bits| has_prefix(key, &prefix, *bits)).max();
+        assert_eq!(all(&[0b0010_0000, 0b1100_0001]), Some(0));
+        assert_eq!(all(&[0b1000_0000, 0b1100_0001]), Some(2));
+        assert_eq!(all(&[0b1010_0000]), Some(8), "it ends there");
+        assert_eq!(all(&[0b1010_0000, 0b1100_0000]), Some(15));
+        assert_eq!(all(&[0b1010_0000, 0b1100_0001, 7]), Some(19));
+    }
+}
