@@ -1,0 +1,1 @@
+//! Operations on a table of prefixes.
