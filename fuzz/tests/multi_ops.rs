@@ -127,8 +127,6 @@ impl<'t, K: MultiKey<Refusal: Debug> + Ord + Debug> Run<'t, K> {
         pair.map(|(key, numbers)| (key.clone(), numbers[numbers.len() - 1]))
     }
 
-    /// The entry that follows the last one seen. Numbers of entries are used again: one that came since, where the last one
-    /// was the newest of its key and is gone, may stand in its place.
     fn operation(&mut self, operation: Operation, key: impl Fn(u8) -> K + Copy) {
         let ours = self.ours;
         match operation {
@@ -141,7 +139,9 @@ impl<'t, K: MultiKey<Refusal: Debug> + Ord + Debug> Run<'t, K> {
                 assert_eq!(ours.contains_key(&key(k)), expected.is_some());
                 self.found(ours.get(&key(k)), expected, hold);
             }
-            Operation::GetAll { key: k, turns, nested } => self.get_all(&key(k), turns, nested, key),
+            Operation::GetAll { key: k, turns, nested } => {
+                self.get_all(&key(k), turns, nested, key)
+            }
             Operation::RemoveFirst { key: k, hold } => {
                 let expected = self.take(&key(k), true);
                 self.found(ours.remove_first(&key(k)), expected, hold);
@@ -172,7 +172,8 @@ impl<'t, K: MultiKey<Refusal: Debug> + Ord + Debug> Run<'t, K> {
                 self.found(found, expected, hold);
             }
             Operation::Pop { last, hold } => {
-                let end = if last { self.oracle.keys().next_back() } else { self.oracle.keys().next() };
+                let end =
+                    if last { self.oracle.keys().next_back() } else { self.oracle.keys().next() };
                 let expected = end.cloned().and_then(|end| self.take(&end, !last));
                 self.found(if last { ours.pop_last() } else { ours.pop_first() }, expected, hold);
             }
