@@ -6,6 +6,7 @@
 //! stands first, if it was surely present until the other's was over.
 
 use std::collections::{BTreeMap, HashMap};
+use std::thread;
 
 use ebtree::multi::Entry;
 use ebtree::{Domain, EbMultiTree};
@@ -189,8 +190,14 @@ fn one(tree: &Tree, clock: &Clock, turn: Turn, keys: u64, random: &mut Random) -
         }
         // Any one, by its identity: between the look and the removal anything may happen.
         8..=10 => {
-            let which = random.next() as usize % 6;
-            let Some(entry) = tree.get_all(&key).nth(which) else { return Vec::new() };
+            let which = random.next() as usize % 8;
+            let mut all = tree.get_all(&key);
+            let entry = if which < 5 { all.nth(which) } else { all.next_back() };
+            let Some(entry) = entry else { return Vec::new() };
+            // So that it is gone by now every so often, and another one has its number.
+            if which % 2 == 0 {
+                thread::yield_now();
+            }
             let (removed, span) = clock.time(|| tree.remove(&entry));
             let value = *entry;
             let said = if removed { Said::Removed { value } } else { Said::Refused { value } };
@@ -233,7 +240,7 @@ fn record(threads: u64, keys: u64) -> Vec<Event> {
     // Every second run reclaims at once, and so reuses addresses at once.
     let domain = if keys == 2 { Domain::new() } else { Domain::with_batch(1) };
     let tree = Tree::new_in(domain);
-    let said = run(threads, keys, steps() / 2, |clock, turn, random| {
+    let said = run(threads, keys, steps() / 3, |clock, turn, random| {
         one(&tree, clock, turn, keys, random)
     });
     said.into_iter().flatten().collect()
@@ -251,7 +258,7 @@ fn duplicates_come_and_go_in_order() {
         }
     }
     println!("{judged} answers on duplicates judged");
-    assert!(judged as u64 > steps());
+    assert!(judged as u64 > steps() / 2);
 }
 
 #[test]

@@ -108,9 +108,10 @@ fn judge_looks<'d>(all: impl Iterator<Item = &'d Did> + Clone) -> Result<Judged,
                     && found.is_none_or(|found| prefix.length() > found.length())
             })
             .collect();
+        let all_the_time = |(from, to): &(u64, u64)| *from < span.began && span.ended < *to;
         for (prefix, stays) in &longer {
-            if surely_there(stays).any(|(from, to)| from < span.began && span.ended < to) {
-                return Err(format!("{look:?}, and {prefix} was there all the time: {stays:?}"));
+            if let Some(stay) = surely_there(stays).find(all_the_time) {
+                return Err(format!("{look:?}, and {prefix} was there all the time: {stay:?}"));
             }
         }
         judged.looks += 1;
