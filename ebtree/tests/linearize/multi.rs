@@ -195,7 +195,7 @@ fn one(tree: &Tree, clock: &Clock, turn: Turn, keys: u64, random: &mut Random) -
             let entry = if which < 5 { all.nth(which) } else { all.next_back() };
             let Some(entry) = entry else { return Vec::new() };
             // So that it is gone by now every so often, and another one has its number.
-            if which % 2 == 0 {
+            if which.is_multiple_of(2) {
                 thread::yield_now();
             }
             let (removed, span) = clock.time(|| tree.remove(&entry));
@@ -203,7 +203,7 @@ fn one(tree: &Tree, clock: &Clock, turn: Turn, keys: u64, random: &mut Random) -
             let said = if removed { Said::Removed { value } } else { Said::Refused { value } };
             vec![(said, span)]
         }
-        11 if turn.step % 8 == 0 => {
+        11 if turn.step.is_multiple_of(8) => {
             let mut removed = Vec::new();
             for entry in tree.get_all(&key) {
                 let (done, span) = clock.time(|| tree.remove(&entry));

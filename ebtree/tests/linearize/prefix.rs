@@ -180,7 +180,8 @@ impl Among {
                 Prefix::new(self.address(random), length).unwrap()
             }
             Self::OneDeep => {
-                let beside = if random.next() % 3 == 0 { 1 << (random.next() % 8) } else { 0 };
+                let beside =
+                    if random.next().is_multiple_of(3) { 1 << (random.next() % 8) } else { 0 };
                 let address = Ipv4Addr::new(10, 0, 0, 0xA5 ^ beside);
                 Prefix::new(address, 24 + length(random, 9)).unwrap()
             }
@@ -189,7 +190,7 @@ impl Among {
 
     fn address(self, random: &mut Random) -> Ipv4Addr {
         match self {
-            Self::Few => Ipv4Addr::new((random.next() % 8 << 5) as u8, 0, 0, 0),
+            Self::Few => Ipv4Addr::new(((random.next() % 8) << 5) as u8, 0, 0, 0),
             Self::OneDeep => Ipv4Addr::new(10, 0, 0, 0xA5),
         }
     }

@@ -14,18 +14,18 @@ use super::run::Run;
 type Beside = (Nested, bool, bool);
 
 impl<K: Key + Ord + Debug> Run<'_, K> {
-    /// Counts a call of a closure, which acts the first time only.
+    /// Counts a call of a closure, which acts the first time only: every fourth time on the very key that is being changed.
     fn called(
         &mut self,
         calls: &mut u32,
-        nested: Nested,
-        panics: bool,
-        key: impl Fn(u8) -> K + Copy,
+        (nested, panics): (Nested, bool),
+        own: &K,
+        key: impl Fn(u8) -> K,
     ) {
         *calls += 1;
         assert!(*calls < 100, "as many turns as changes");
         if *calls == 1 {
-            self.nested(nested, key);
+            self.nested(nested, |k| if k < 64 { own.clone() } else { key(k) });
             perhaps_panic(panics);
         }
     }
@@ -44,7 +44,7 @@ impl<K: Key + Ord + Debug> Run<'_, K> {
         let updated = purposely(|| {
             ours.update(&k, |there| {
                 let seen = there.number();
-                self.called(&mut calls, nested, panics, key);
+                self.called(&mut calls, (nested, panics), &k, key);
                 assert_eq!(there.number(), seen, "protected while it is looked at");
                 let new = self.value();
                 last = Some((seen, new.number()));
@@ -74,7 +74,7 @@ impl<K: Key + Ord + Debug> Run<'_, K> {
         let change = purposely(|| {
             ours.compute(&k, |there| {
                 let seen = there.map(|there| there.number());
-                self.called(&mut calls, nested, panics, key);
+                self.called(&mut calls, (nested, panics), &k, key);
                 assert_eq!(there.map(|there| there.number()), seen, "protected");
                 let new = some.then(|| self.value());
                 last = (seen, new.as_ref().map(|new| new.number()));
@@ -109,7 +109,7 @@ impl<K: Key + Ord + Debug> Run<'_, K> {
         let replaced = purposely(|| {
             ours.replace_if(&k, new, |there| {
                 last = Some(there.number());
-                self.called(&mut calls, nested, panics, key);
+                self.called(&mut calls, (nested, panics), &k, key);
                 assert_eq!(Some(there.number()), last, "protected");
                 yes
             })

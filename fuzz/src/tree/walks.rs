@@ -205,7 +205,7 @@ impl<K: Key + Ord + Debug> Run<'_, K> {
     /// The predicate has operations of its own at the first entry.
     pub(super) fn retain(&mut self, modulus: u8, nested: Nested, key: impl Fn(u8) -> K + Copy) {
         let ours = self.ours;
-        let keep = |number: u64| number % (u64::from(modulus % 4) + 2) != 0;
+        let keep = |number: u64| !number.is_multiple_of(u64::from(modulus % 4) + 2);
         let (mut calls, mut last) = (0, Bound::Unbounded);
         ours.retain(|there, value| {
             calls += 1;
