@@ -153,6 +153,23 @@ fn like_a_btree_map() {
     });
 }
 
+#[test]
+fn as_many_roots_as_are_promised() {
+    let _ = builder::<u64>().fan_out(32).fan_out_over(32, 0..=9);
+}
+
+#[test]
+#[should_panic(expected = "at most 2^32 roots")]
+fn more_roots_are_refused() {
+    let _ = builder::<u64>().fan_out(33);
+}
+
+#[test]
+#[should_panic(expected = "at most 2^32 roots")]
+fn more_roots_over_a_range_are_refused() {
+    let _ = builder::<u64>().fan_out_over(33, 0..=9);
+}
+
 /// Of two keys the smaller one does not have the larger number; and first bits that differ are told apart.
 fn follows_the_order<K: Key + Ord + Debug>(keys: impl IntoIterator<Item = K>) {
     let mut keys: Vec<K> = keys.into_iter().collect();

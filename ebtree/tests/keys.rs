@@ -251,6 +251,52 @@ fn as_wide_as_they_say() {
     assert_eq!(highest(&(0_u8, 0_u32, [0; 3]), &(0x80, 0, [0; 3])), 0);
 }
 
+/// A fan-out chooses roots by it: were it in order and no more, all keys could have the same root.
+#[test]
+fn what_leads_is_the_first_64_bits() {
+    fn is_first<K: FixedWidthKey + Debug>(keys: impl IntoIterator<Item = K>) {
+        for key in keys {
+            let first = |sum: u64, at: u32| {
+                let position = K::BITS.checked_sub(at + 1).map(u16::try_from);
+                sum << 1 | u64::from(position.is_some_and(|position| key.bit(position.unwrap())))
+            };
+            assert_eq!(key.leading(), (0..64).fold(0, first), "{key:?}");
+        }
+    }
+    macro_rules! integers {
+        ($($ty:ident)*) => {$(
+            is_first([0, 1, 3, $ty::MIN, $ty::MAX, $ty::MAX / 5 * 3, $ty::MAX - 1]);
+        )*};
+    }
+    integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+    is_first([false, true]);
+    is_first(['\0', 'a', '\u{1F600}', char::MAX]);
+    is_first([[10, 1, 2, 3], [0, 0, 0, 1], [255, 0, 255, 255]].map(Ipv4Addr::from));
+    is_first([1, 1 << 127 | 5 << 60, u128::MAX / 7].map(Ipv6Addr::from_bits));
+    is_first([[0; 0]]);
+    is_first([[1, 2, 0x83], [0x80, 0, 1]]);
+    is_first([*b"exactly8", [0xFF; 8]]);
+    is_first([*b"more than eight", [0x81; 15]]);
+
+    // The family, and what comes first of either.
+    let v4 = Ipv4Addr::new(129, 1, 2, 3);
+    assert_eq!(IpAddr::V4(v4).leading(), v4.leading() >> 1);
+    let v6 = Ipv6Addr::from_bits(u128::MAX / 7);
+    assert_eq!(IpAddr::V6(v6).leading(), 1 << 63 | v6.leading() >> 1);
+    // The first element alone, for it may not have all its bits there.
+    assert_eq!((0x1234_u16, 7_u8).leading(), 0x1234_u16.leading());
+    assert_eq!((-5_i8, true, 'c').leading(), (-5_i8).leading());
+    assert_eq!((v4, 1_u8, 2_u8, 3_u8).leading(), v4.leading());
+    for text in ["", "a", "seven77", "eight888", "nine99999"] {
+        let mut first = [0; 8];
+        let length = text.len().min(8);
+        first[..length].copy_from_slice(&text.as_bytes()[..length]);
+        let key = StrKey::new(text).unwrap();
+        assert_eq!(key.leading(), u64::from_be_bytes(first), "{text}");
+        assert_eq!(ByteKey::from(key).leading(), u64::from_be_bytes(first), "{text}");
+    }
+}
+
 #[test]
 fn blocks_of_bytes() {
     like_a_btree_map(|high, low| [0, high, 0, low]);

@@ -1,6 +1,16 @@
-//! Operations on a tree.
+//! Operations on a tree, and a run of them beside a model.
+
+mod changes;
+pub mod counted;
+pub mod key;
+pub mod multi;
+pub mod prefix;
+mod run;
+mod walks;
 
 use bolero::TypeGenerator;
+
+pub use run::{Shape, compare};
 
 /// One step on a map. Keys are drawn from few values, so that operations meet.
 #[derive(Clone, Copy, Debug, TypeGenerator)]
@@ -63,10 +73,99 @@ pub enum Operation {
         steps: u8,
         nested: Nested,
     },
+    /// A walk from both ends, which rests too: a bit of `turns` says which end is next.
+    BothEnds {
+        range: Ends,
+        turns: u16,
+        nested: Nested,
+    },
+    /// A walk that calls a visitor, with operations of its own, and perhaps a panic of it.
+    Visit {
+        range: Ends,
+        back: bool,
+        steps: u8,
+        nested: Nested,
+        panics: bool,
+    },
+    /// A place that goes back and forth, and is looked from in either direction.
+    Cursor {
+        from: u8,
+        which: u8,
+        turns: u8,
+        nested: Nested,
+    },
+    DrainUntil {
+        end: u8,
+        steps: u8,
+        nested: Nested,
+    },
+    Retain {
+        modulus: u8,
+        nested: Nested,
+    },
+    Clear {
+        seldom: u8,
+    },
+    /// With operations of the closure's own, and perhaps a panic of it; so are the next two.
+    Update {
+        key: u8,
+        nested: Nested,
+        panics: bool,
+        hold: bool,
+    },
+    Compute {
+        key: u8,
+        some: bool,
+        nested: Nested,
+        panics: bool,
+        hold: bool,
+    },
+    ReplaceIf {
+        key: u8,
+        yes: bool,
+        nested: Nested,
+        panics: bool,
+        hold: bool,
+    },
+    /// Of an entry that is held, and may be gone for long.
+    CompareExchange {
+        at: u8,
+        hold: bool,
+    },
+    RemoveEntry {
+        at: u8,
+    },
+    /// Keys at equal distances.
+    GetMany {
+        from: u8,
+        step: u8,
+        count: u8,
+        hold: bool,
+    },
+    GetManyWith {
+        from: u8,
+        step: u8,
+        count: u8,
+        nested: Nested,
+    },
+    InsertMany {
+        from: u8,
+        step: u8,
+        count: u8,
+    },
     Release {
         at: u8,
     },
     Flush,
+}
+
+/// Between which keys a walk goes, and whether those count.
+#[derive(Clone, Copy, Debug, TypeGenerator)]
+#[expect(missing_docs, reason = "numbers that a fuzzer picks")]
+pub struct Ends {
+    pub from: u8,
+    pub to: u8,
+    pub bounds: u8,
 }
 
 /// What a visitor does to the tree that it was called by.
