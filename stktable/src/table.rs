@@ -5,6 +5,8 @@ mod expire;
 mod filter;
 mod kill;
 mod learn;
+mod metrics;
+mod options;
 mod purge;
 mod scan;
 mod teach;
@@ -15,6 +17,7 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+#[cfg(not(loom))]
 use ebtree::Domain;
 
 use crate::data::Column;
@@ -29,11 +32,15 @@ use crate::schema::Schema;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutant, fence, mutant, relax};
 use crate::tick::Tick;
 
+use metrics::Statistics;
+
 pub use entry_ref::{EntryRef, Event, SetError, Value};
 pub use expire::Expired;
 pub use filter::{Comparison, Filter};
 pub use kill::Removed;
 pub use learn::{Learned, Learning};
+pub use metrics::Metrics;
+pub use options::Options;
 pub use teach::Taught;
 pub use track::Tracker;
 pub use walk::Walk;
@@ -79,35 +86,6 @@ pub struct StickTable {
     statistics: Statistics,
 }
 
-/// Counts since the table was made.
-#[derive(Debug, Default)]
-struct Statistics {
-    created: AtomicU64,
-    expired: AtomicU64,
-    purged: AtomicU64,
-    refused: AtomicU64,
-}
-
-/// What a table looks like at one moment; see [`StickTable::metrics`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Metrics {
-    /// The most entries there can be.
-    pub size: u32,
-    /// Entries alive.
-    pub used: u32,
-    /// Entries created since the table was made.
-    pub created: u64,
-    /// Entries that were over when they were taken.
-    pub expired: u64,
-    /// Entries that were taken to make room.
-    pub purged: u64,
-    /// Creations that failed for lack of room.
-    pub refused: u64,
-    /// Dead entries that an expiry stack still holds.
-    pub dead: u32,
-}
-
 /// There is no room for a new entry: all are held, or the table does not purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFull {
@@ -124,50 +102,6 @@ impl fmt::Display for TableFull {
 }
 
 impl core::error::Error for TableFull {}
-
-/// How a table is made, beside its declaration.
-#[derive(Default)]
-pub struct Options {
-    wake: Option<Box<dyn Wake>>,
-    domain: Option<Domain>,
-    last_update: u64,
-}
-
-impl Options {
-    /// Begins with what [`StickTable::new`] takes.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets whom the table wakes.
-    #[must_use]
-    pub fn wake(mut self, wake: impl Wake + 'static) -> Self {
-        self.wake = Some(Box::new(wake));
-        self
-    }
-
-    /// Sets the domain through which memory is reclaimed, in place of the one all tables share.
-    #[must_use]
-    pub fn domain(mut self, domain: Domain) -> Self {
-        self.domain = Some(domain);
-        self
-    }
-
-    /// Sets the update sequence that was used last; the first update gets the next one. For a table whose peers
-    /// remember it, and for tests near the wrap of the 32 bits that travel.
-    #[must_use]
-    pub fn last_update(mut self, seq: u64) -> Self {
-        self.last_update = seq;
-        self
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("last_update", &self.last_update).finish_non_exhaustive()
-    }
-}
 
 /// What a quick look at the key index says.
 enum Found<'t> {
@@ -222,21 +156,6 @@ impl StickTable {
     #[must_use]
     pub fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
-    }
-
-    /// Returns what the table looks like now. Each number is exact; together they are not of one instant.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        let Statistics { created, expired, purged, refused } = &self.statistics;
-        Metrics {
-            size: self.declaration.size,
-            used: self.used(),
-            created: created.load(Ordering::Relaxed),
-            expired: expired.load(Ordering::Relaxed),
-            purged: purged.load(Ordering::Relaxed),
-            refused: refused.load(Ordering::Relaxed),
-            dead: u32::try_from(self.expiry.dead.load(Ordering::Relaxed)).unwrap_or(0),
-        }
     }
 
     /// Returns the entry of a key, unless it is absent or over. Does not refresh it.

@@ -108,6 +108,7 @@ impl StickTable {
             }
             drop(held);
             if self.kill(entry, seen.without_reference(), Hands::Elsewhere) {
+                self.statistics.removed.fetch_add(1, Ordering::Relaxed);
                 return Removed::Removed;
             }
             crate::sync::relax();

@@ -1,0 +1,51 @@
+//! What a table is made with, beside its declaration.
+
+use core::fmt;
+
+use ebtree::Domain;
+
+use super::Wake;
+
+/// How a table is made, beside its declaration.
+#[derive(Default)]
+pub struct Options {
+    pub(super) wake: Option<Box<dyn Wake>>,
+    pub(super) domain: Option<Domain>,
+    pub(super) last_update: u64,
+}
+
+impl Options {
+    /// Begins with what [`StickTable::new`](super::StickTable::new) takes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets whom the table wakes.
+    #[must_use]
+    pub fn wake(mut self, wake: impl Wake + 'static) -> Self {
+        self.wake = Some(Box::new(wake));
+        self
+    }
+
+    /// Sets the domain through which memory is reclaimed, in place of the one all tables share.
+    #[must_use]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// Sets the update sequence that was used last; the first update gets the next one. For a table whose peers
+    /// remember it, and for tests near the wrap of the 32 bits that travel.
+    #[must_use]
+    pub fn last_update(mut self, seq: u64) -> Self {
+        self.last_update = seq;
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("last_update", &self.last_update).finish_non_exhaustive()
+    }
+}
