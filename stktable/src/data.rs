@@ -118,6 +118,20 @@ impl DataType {
         matches!(self.storage(), Storage::Rate)
     }
 
+    /// Returns the array, and its element, that stands for this type where only the array is stored. `None` for those
+    /// that nothing stands for, the arrays among them.
+    #[must_use]
+    pub const fn in_array(self) -> Option<(Self, u32)> {
+        match self {
+            Self::Gpt0 => Some((Self::Gpt, 0)),
+            Self::Gpc0 => Some((Self::Gpc, 0)),
+            Self::Gpc1 => Some((Self::Gpc, 1)),
+            Self::Gpc0Rate => Some((Self::GpcRate, 0)),
+            Self::Gpc1Rate => Some((Self::GpcRate, 1)),
+            _ => None,
+        }
+    }
+
     /// Returns whether a value learned from a peer is decoded and dropped (`conn_cur`).
     #[must_use]
     pub const fn is_local(self) -> bool {

@@ -2,7 +2,9 @@
 
 mod entry_ref;
 mod expire;
+pub mod fetch;
 mod filter;
+mod glance;
 mod kill;
 mod learn;
 mod metrics;
@@ -37,6 +39,7 @@ use metrics::Statistics;
 pub use entry_ref::{EntryRef, Event, SetError, Value};
 pub use expire::Expired;
 pub use filter::{Comparison, Filter};
+pub use glance::Glance;
 pub use kill::Removed;
 pub use learn::{Learned, Learning};
 pub use metrics::Metrics;
@@ -158,6 +161,12 @@ impl StickTable {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Returns how many more entries there is room for, without a purge: `table_avl`.
+    #[must_use]
+    pub fn available(&self) -> u32 {
+        self.declaration.size.saturating_sub(self.used())
+    }
+
     /// Returns the entry of a key, unless it is absent or over. Does not refresh it.
     ///
     /// Lock-free; expected constant time.
@@ -181,9 +190,27 @@ impl StickTable {
     /// When the key is of another table's type.
     #[inline]
     pub fn get_or_create(&self, key: &Key, now: Tick) -> Result<EntryRef<'_>, TableFull> {
+        self.get_or_create_for(key, self.delay_ms(), now)
+    }
+
+    /// As [`get_or_create`](Self::get_or_create), but a new entry lives for `expire_ms` only, at most the table's time,
+    /// until it is touched. One that is there is not changed.
+    ///
+    /// # Errors
+    /// When there is no room.
+    ///
+    /// # Panics
+    /// When the key is of another table's type.
+    pub fn get_or_create_for(
+        &self,
+        key: &Key,
+        expire_ms: u32,
+        now: Tick,
+    ) -> Result<EntryRef<'_>, TableFull> {
         self.observe(now);
         let bytes = self.canonical(key).expect("a key of this table's type");
-        let (entry, _) = self.get_or_create_until(bytes, now, now + self.delay_ms())?;
+        let until = now + expire_ms.min(self.delay_ms());
+        let (entry, _) = self.get_or_create_until(bytes, now, until)?;
         Ok(entry)
     }
 
@@ -228,6 +255,29 @@ impl StickTable {
         entry.expire(now, self.delay_ms() + LAG_MAX_MS)
     }
 
+    /// Calls `visit` with the entry of a key, unless it is absent or over, and returns what it returns. Does not refresh it, and
+    /// takes no reference: for who only reads, this is what costs least.
+    ///
+    /// Lock-free; expected constant time. `visit` may use this and other tables, and may take any time.
+    pub fn get_with<T>(
+        &self,
+        key: &Key,
+        now: Tick,
+        visit: impl FnOnce(Glance<'_>) -> T,
+    ) -> Option<T> {
+        self.observe(now);
+        let probe = self.keys.probe(self.canonical(key)?);
+        self.keys.get_with(probe, |entry| self.glance(entry, now).map(visit))?
+    }
+
+    /// Returns what can be seen of a protected entry, unless it is dead, or over and not held.
+    fn glance<'e>(&'e self, entry: &'e Entry, now: Tick) -> Option<Glance<'e>> {
+        // Acquire, before the date is read, as in `enter`.
+        let seen = entry.life.load();
+        let absent = seen.is_dead() || seen.references() == 0 && self.is_over(entry, now);
+        (!absent).then(|| Glance::new(self, entry))
+    }
+
     /// Finds an entry and takes a reference. One that is over and not held is killed on the way.
     fn find(&self, probe: Probe<'_>, now: Tick) -> Option<EntryRef<'_>> {
         if let Found::Held(held) = self.find_quickly(probe, now)? {
@@ -241,7 +291,7 @@ impl StickTable {
     /// would only drop.
     #[inline]
     fn find_quickly(&self, probe: Probe<'_>, now: Tick) -> Option<Found<'_>> {
-        self.keys.get_with(probe, |pointer| {
+        self.keys.get_ptr_with(probe, |pointer| {
             // SAFETY: protected during the call.
             let entry = unsafe { pointer.as_ref() };
             // As in `enter`.

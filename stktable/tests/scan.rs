@@ -32,13 +32,14 @@ fn client(number: u32) -> Key {
 fn seen(table: &StickTable, filters: &[Filter], now: Tick) -> BTreeSet<u32> {
     let mut seen = BTreeSet::new();
     let ended: ControlFlow<()> = table.for_each_matching(filters, now, |entry| {
-        let bytes = entry.key_bytes().try_into().unwrap();
+        let bytes = entry.glance().key_bytes().try_into().unwrap();
         assert!(seen.insert(u32::from_be_bytes(bytes)), "twice");
         ControlFlow::Continue(())
     });
     assert!(ended.is_continue());
     let walked = table.matching(filters, now);
-    let walked = walked.map(|entry| u32::from_be_bytes(entry.key_bytes().try_into().unwrap()));
+    let walked =
+        walked.map(|entry| u32::from_be_bytes(entry.glance().key_bytes().try_into().unwrap()));
     assert_eq!(seen, walked.collect());
     seen
 }
@@ -101,7 +102,9 @@ fn the_largest_are_found_in_order() {
         let top = table.top(n, DataType::Gpc0, 0, NOW);
         let positive = expected.iter().copied().filter(|value| *value > 0).take(n);
         assert!(top.iter().map(|(_, value)| *value).eq(positive));
-        assert!(top.iter().all(|(entry, value)| entry.reading(DataType::Gpc0, 0, NOW) == *value));
+        assert!(
+            top.iter().all(|(entry, value)| entry.fetch(DataType::Gpc0, 0, NOW) == Some(*value))
+        );
         if let Some((first, _)) = top.first() {
             assert_eq!(table.get(&first.key(), NOW).map(|entry| entry.users()), Some(1), "held");
         }
@@ -138,7 +141,7 @@ fn no_scan_passes_an_entry_over() {
         for _ in 0..100 {
             let mut staying = Vec::new();
             let _: ControlFlow<()> = table.for_each_matching(&five, NOW, |entry| {
-                let number = u32::from_be_bytes(entry.key_bytes().try_into().unwrap());
+                let number = u32::from_be_bytes(entry.glance().key_bytes().try_into().unwrap());
                 if number % 4 == 0 {
                     staying.push(number);
                 }

@@ -53,8 +53,9 @@ pub(super) struct Clear {
 impl Clear {
     /// Removes the next entries. Returns whether there are more.
     pub(super) fn next(&mut self, now: Tick) -> bool {
-        let passes =
-            |entry: &EntryRef<'_>| self.filters.iter().all(|filter| filter.passes(entry, now));
+        let passes = |entry: &EntryRef<'_>| {
+            self.filters.iter().all(|filter| filter.passes(entry.glance(), now))
+        };
         for _ in 0..PIECE_ENTRIES {
             let Some(entry) = self.walk.next(&self.table, now) else { return false };
             if passes(&entry) {

@@ -98,7 +98,7 @@ impl Dump {
                 break;
             }
             let Some(entry) = walk.next(&self.table, now) else { return false };
-            if self.filters.iter().all(|filter| filter.passes(&entry, now)) {
+            if self.filters.iter().all(|filter| filter.passes(entry.glance(), now)) {
                 line(&entry, now, out);
             }
         }
@@ -158,6 +158,6 @@ fn value(entry: &EntryRef<'_>, element: Element, now: Tick, out: &mut Vec<u8>) {
             _ => write!(out, "0"),
         },
         Storage::Dict => write!(out, "-"),
-        _ => write!(out, "{}", entry.reading(data_type, index, now)),
+        _ => write!(out, "{}", entry.fetch(data_type, index, now).unwrap_or(0)),
     };
 }

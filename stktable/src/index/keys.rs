@@ -68,12 +68,21 @@ impl KeyIndex {
 
     /// Calls `visit` with the entry of a key, which is protected during the call.
     #[inline]
-    pub(crate) fn get_with<T>(
+    pub(crate) fn get_ptr_with<T>(
         &self,
         probe: Probe<'_>,
         visit: impl FnOnce(NonNull<Entry>) -> T,
     ) -> Option<T> {
         self.forest.get_ptr_with(self.tree(probe.hash), probe, visit)
+    }
+
+    /// Calls `visit` with the entry of a key, without the cost of a guard.
+    pub(crate) fn get_with<T>(
+        &self,
+        probe: Probe<'_>,
+        visit: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        self.forest.get_with(self.tree(probe.hash), probe, visit)
     }
 
     /// Links a new entry, or returns the one that has its key.

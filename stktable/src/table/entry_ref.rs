@@ -4,8 +4,8 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use super::StickTable;
 use super::kill::Hands;
+use super::{Glance, StickTable};
 use crate::data::{DataType, Storage};
 use crate::entry::Entry;
 use crate::key::Key;
@@ -105,23 +105,22 @@ pub enum Event {
 }
 
 impl Event {
-    /// The total and the rate, each with its element, and what stands for them.
+    /// The total and the rate, and the element of both.
     #[inline]
-    fn columns(self) -> [(DataType, u32); 4] {
+    const fn columns(self) -> (DataType, DataType, u32) {
         use DataType as D;
-        let pair = |total, rate| [(total, 0), (rate, 0), (total, 0), (rate, 0)];
         match self {
-            Self::Session => pair(D::SessCnt, D::SessRate),
-            Self::HttpRequest => pair(D::HttpReqCnt, D::HttpReqRate),
-            Self::HttpError => pair(D::HttpErrCnt, D::HttpErrRate),
-            Self::HttpFailure => pair(D::HttpFailCnt, D::HttpFailRate),
-            Self::BytesIn => pair(D::BytesInCnt, D::BytesInRate),
-            Self::BytesOut => pair(D::BytesOutCnt, D::BytesOutRate),
-            Self::Glitch => pair(D::GlitchCnt, D::GlitchRate),
-            Self::Connection => pair(D::ConnCnt, D::ConnRate),
-            Self::Gpc0 => [(D::Gpc0, 0), (D::Gpc0Rate, 0), (D::Gpc, 0), (D::GpcRate, 0)],
-            Self::Gpc1 => [(D::Gpc1, 0), (D::Gpc1Rate, 0), (D::Gpc, 1), (D::GpcRate, 1)],
-            Self::Gpc(at) => [(D::Gpc, at), (D::GpcRate, at), (D::Gpc, at), (D::GpcRate, at)],
+            Self::Session => (D::SessCnt, D::SessRate, 0),
+            Self::HttpRequest => (D::HttpReqCnt, D::HttpReqRate, 0),
+            Self::HttpError => (D::HttpErrCnt, D::HttpErrRate, 0),
+            Self::HttpFailure => (D::HttpFailCnt, D::HttpFailRate, 0),
+            Self::BytesIn => (D::BytesInCnt, D::BytesInRate, 0),
+            Self::BytesOut => (D::BytesOutCnt, D::BytesOutRate, 0),
+            Self::Glitch => (D::GlitchCnt, D::GlitchRate, 0),
+            Self::Connection => (D::ConnCnt, D::ConnRate, 0),
+            Self::Gpc0 => (D::Gpc0, D::Gpc0Rate, 0),
+            Self::Gpc1 => (D::Gpc1, D::Gpc1Rate, 0),
+            Self::Gpc(at) => (D::Gpc, D::GpcRate, at),
         }
     }
 }
@@ -144,30 +143,29 @@ impl<'t> EntryRef<'t> {
         unsafe { self.entry.as_ref() }
     }
 
+    /// Returns what can be read of the entry.
+    #[must_use]
+    pub fn glance(&self) -> Glance<'_> {
+        Glance::new(self.table, self.entry())
+    }
+
     /// Returns the key.
-    ///
-    /// # Panics
-    /// Never: the bytes are those of a key of this table.
     #[must_use]
     pub fn key(&self) -> Key {
-        self.table
-            .declaration
-            .key
-            .key(self.entry().key_bytes())
-            .expect("a canonical key of this table")
+        self.glance().key()
     }
 
     /// Returns a number that tells the entry from every other one that is alive, as dumps show it. It says nothing
     /// of addresses.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.entry().hash()
+        self.glance().id()
     }
 
     /// Returns how many references there are beside this one.
     #[must_use]
     pub fn users(&self) -> u32 {
-        self.entry().life.load().references().saturating_sub(1)
+        self.glance().trackers().saturating_sub(1)
     }
 
     /// Returns whether the entry is alive: always, for as long as this reference is held. For models, which check it.
@@ -180,10 +178,7 @@ impl<'t> EntryRef<'t> {
     /// Returns the milliseconds left to live: 0 when the entry is over, or never expires.
     #[must_use]
     pub fn expires_in(&self, now: Tick) -> u32 {
-        if self.table.delay_ms() == 0 {
-            return 0;
-        }
-        u32::try_from(self.table.date(self.entry(), now).since(now)).unwrap_or(u32::MAX)
+        self.glance().expires_in(now)
     }
 
     /// Returns the update sequence of the last change that was made here and not learned, 0 if there is none.
@@ -202,23 +197,7 @@ impl<'t> EntryRef<'t> {
     #[inline]
     #[must_use]
     pub fn value(&self, data_type: DataType, element: u32, now: Tick) -> Option<Value> {
-        let (period_ms, place) = self.find(data_type, element)?;
-        let entry = self.entry();
-        // Relaxed: single values; what orders them for peers is the fence of the update index.
-        Some(match data_type.storage() {
-            Storage::Sint => Value::Sint(entry.narrow(place).load(Ordering::Relaxed).cast_signed()),
-            Storage::Uint => Value::Uint(entry.narrow(place).load(Ordering::Relaxed)),
-            Storage::Ull => Value::Ull(entry.wide(place).load(Ordering::Relaxed)),
-            Storage::Rate => {
-                let rate = entry.rate(place).snapshot(period_ms);
-                Value::Rate {
-                    age_ms: rate.age(now),
-                    current: rate.current,
-                    previous: rate.previous,
-                }
-            }
-            Storage::Dict => return None,
-        })
+        self.glance().value(data_type, element, now)
     }
 
     /// Returns the reading of one element: a counter, a tag, or the events of a rate in its last period (of a byte
@@ -226,35 +205,7 @@ impl<'t> EntryRef<'t> {
     #[inline]
     #[must_use]
     pub fn read(&self, data_type: DataType, element: u32, now: Tick) -> Option<i64> {
-        if data_type.is_rate() {
-            let (period_ms, place) = self.find(data_type, element)?;
-            return Some(i64::from(self.entry().rate(place).read(now, period_ms)));
-        }
-        Some(match self.value(data_type, element, now)? {
-            Value::Sint(value) => i64::from(value),
-            Value::Uint(value) => i64::from(value),
-            Value::Ull(value) => value.cast_signed(),
-            Value::Rate { current, .. } => i64::from(current),
-        })
-    }
-
-    /// Returns the reading of one element as an operator sees it: as [`read`](Self::read), but byte rates in bytes, the blocks times
-    /// [`brates_factor`](crate::declare::Declaration::brates_factor), and 0 where nothing is stored.
-    #[must_use]
-    pub fn reading(&self, data_type: DataType, element: u32, now: Tick) -> i64 {
-        let found = self.read(data_type, element, now).unwrap_or(0);
-        match data_type {
-            DataType::BytesInRate | DataType::BytesOutRate => {
-                found.saturating_mul(i64::from(self.table.declaration.brates_factor))
-            }
-            _ => found,
-        }
-    }
-
-    /// Returns the canonical bytes of the key.
-    #[must_use]
-    pub fn key_bytes(&self) -> &[u8] {
-        self.entry().key_bytes()
+        self.glance().read(data_type, element, now)
     }
 
     /// Sets one element, cut to its width. A rate then reads exactly this value for one period, and fades in the
@@ -287,6 +238,14 @@ impl<'t> EntryRef<'t> {
             Storage::Dict => {}
         }
         Ok(())
+    }
+
+    /// Replaces the value of a 32-bit counter and returns the former one.
+    pub(super) fn swap(&self, data_type: DataType, element: u32, value: u32) -> Option<u32> {
+        let (_, place) = self.find(data_type, element)?;
+        debug_assert!(data_type.storage() == Storage::Uint, "{data_type}");
+        // Relaxed: a single value.
+        Some(self.entry().narrow(place).swap(value, Ordering::Relaxed))
     }
 
     /// Stores a value that a peer sent. Nothing is done where it is not stored here, is of another storage, or is
@@ -328,21 +287,28 @@ impl<'t> EntryRef<'t> {
     }
 
     /// Counts something `n` times, in every column that the table stores for it. Byte rates count blocks of
-    /// [`brates_factor`](crate::declare::Declaration::brates_factor) bytes, those that were begun too.
+    /// [`brates_factor`](crate::declare::Declaration::brates_factor) bytes, those that were begun too. Returns the new total,
+    /// or, where only the rate is stored, the events of its current period.
     #[inline]
-    pub fn count(&self, event: Event, n: u64, now: Tick) {
-        let [total, rate, total_array, rate_array] = event.columns();
-        for (first, fallback) in [(total, total_array), (rate, rate_array)] {
-            let n = match first.0 {
-                DataType::BytesInRate | DataType::BytesOutRate => {
-                    n.div_ceil(u64::from(self.table.declaration.brates_factor.max(1)))
-                }
-                _ => n,
-            };
-            if self.add(first.0, first.1, n, now).is_none() && first != fallback {
-                self.add(fallback.0, fallback.1, n, now);
+    pub fn count(&self, event: Event, n: u64, now: Tick) -> Option<u64> {
+        let (total, rate, element) = event.columns();
+        let blocks = match rate {
+            DataType::BytesInRate | DataType::BytesOutRate => {
+                n.div_ceil(u64::from(self.table.declaration.brates_factor.max(1)))
             }
-        }
+            _ => n,
+        };
+        let total = self.add_stored(total, element, n, now);
+        let rate = self.add_stored(rate, element, blocks, now);
+        total.or(rate)
+    }
+
+    /// Adds to one element, or to the one of the array that stands for it.
+    #[inline]
+    fn add_stored(&self, data_type: DataType, element: u32, n: u64, now: Tick) -> Option<u64> {
+        let added = self.add(data_type, element, n, now);
+        let Some((array, at)) = data_type.in_array() else { return added };
+        added.or_else(|| self.add(array, at, n, now))
     }
 
     /// Takes one off a gauge, not below 0.
@@ -357,10 +323,21 @@ impl<'t> EntryRef<'t> {
 
     /// Refreshes the entry after a change made here: it lives for the table's full time again, and peers will be told
     /// its values.
+    ///
+    /// Lock-free. Cheap where peers have not read the last change yet: a store, a fence and two loads.
     #[inline]
     pub fn touch(&self, now: Tick) {
+        self.touch_for(self.table.delay_ms(), now);
+    }
+
+    /// As [`touch`](Self::touch), but the entry lives for `expire_ms` only, until the next touch. A time longer than the
+    /// table's is cut to it, as it is in what peers send. With 0 the entry is over when the last reference is dropped.
+    ///
+    /// A shorter life holds for every reader from its first moment past. The place in the table comes free later if the entry had been
+    /// given more before: when that date comes, or when somebody looks the key up. Where nothing expires, this is `touch`.
+    pub fn touch_for(&self, expire_ms: u32, now: Tick) {
         self.table.observe(now);
-        self.refresh(now + self.table.delay_ms());
+        self.refresh(now + expire_ms.min(self.table.delay_ms()));
         if self.table.shared {
             self.table.queue(self.entry());
         }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::EntryRef;
+use super::Glance;
 use crate::data::DataType;
 use crate::key::Key;
 use crate::tick::Tick;
@@ -95,7 +95,7 @@ enum Kind {
 }
 
 impl Filter {
-    /// Passes entries whose [reading](EntryRef::reading) of one element compares so with `value`. What is not stored reads 0.
+    /// Passes entries of which one element, [as fetches read it](Glance::fetch), compares so with `value`. What is not stored reads 0.
     #[must_use]
     pub const fn value(
         data_type: DataType,
@@ -117,10 +117,11 @@ impl Filter {
 
     /// Returns whether an entry passes.
     #[must_use]
-    pub fn passes(&self, entry: &EntryRef<'_>, now: Tick) -> bool {
+    pub fn passes(&self, entry: Glance<'_>, now: Tick) -> bool {
         match &self.0 {
             Kind::Value { data_type, element, comparison, value } => {
-                comparison.holds(entry.reading(*data_type, *element, now), *value)
+                let found = entry.fetch(*data_type, *element, now).unwrap_or(0);
+                comparison.holds(found, *value)
             }
             Kind::Prefix { key, bits } => has_prefix(entry.key_bytes(), key.as_bytes(), *bits),
         }

@@ -1,11 +1,10 @@
 //! Looks at all entries that hold nobody up: filtered scans, and the entries with the largest values.
 
 use core::cmp::Reverse;
-use core::mem::ManuallyDrop;
 use core::ops::ControlFlow;
 use std::collections::BinaryHeap;
 
-use super::{EntryRef, Filter, StickTable};
+use super::{EntryRef, Filter, Glance, StickTable};
 use crate::data::DataType;
 use crate::tick::Tick;
 
@@ -56,7 +55,7 @@ impl StickTable {
         now: Tick,
         visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let passes = |entry: &EntryRef<'_>| filters.iter().all(|filter| filter.passes(entry, now));
+        let passes = |entry: Glance<'_>| filters.iter().all(|filter| filter.passes(entry, now));
         self.scan(now, passes, visit)
     }
 
@@ -64,11 +63,11 @@ impl StickTable {
     /// [`for_each_matching`](Self::for_each_matching) is several times as fast.
     pub fn matching(&self, filters: &[Filter], now: Tick) -> impl Iterator<Item = EntryRef<'_>> {
         self.entries(now)
-            .filter(move |entry| filters.iter().all(|filter| filter.passes(entry, now)))
+            .filter(move |entry| filters.iter().all(|filter| filter.passes(entry.glance(), now)))
     }
 
-    /// Returns the `n` entries with the largest [readings](EntryRef::reading) of one element, largest first, each with what it
-    /// read. Entries that read 0 or less are left out.
+    /// Returns the `n` entries with the largest values of one element, [as fetches read it](Glance::fetch), largest first, each with what it
+    /// had. Entries that read 0 or less are left out.
     ///
     /// Writers are not stopped: the readings are of different instants of the call, and may have changed since. Those that are
     /// returned are held. `O(m log n)` for `m` entries.
@@ -95,10 +94,10 @@ impl StickTable {
         let mut largest: BinaryHeap<Reverse<Ranked<'_>>> = BinaryHeap::new();
         let floor = core::cell::Cell::new(0);
         // One value for a look, and again for an entry in hand: it may have changed.
-        let read = |entry: &EntryRef<'_>| entry.reading(data_type, element, now);
-        let rises = |entry: &EntryRef<'_>| n > 0 && read(entry) > floor.get();
+        let read = |entry: Glance<'_>| entry.fetch(data_type, element, now).unwrap_or(0);
+        let rises = |entry: Glance<'_>| n > 0 && read(entry) > floor.get();
         let _: ControlFlow<()> = self.scan(now, rises, |entry| {
-            largest.push(Reverse(Ranked { value: read(&entry), entry }));
+            largest.push(Reverse(Ranked { value: read(entry.glance()), entry }));
             if largest.len() > n {
                 largest.pop();
             }
@@ -116,19 +115,15 @@ impl StickTable {
     fn scan<'t, B>(
         &'t self,
         now: Tick,
-        passes: impl Fn(&EntryRef<'_>) -> bool,
+        passes: impl Fn(Glance<'_>) -> bool,
         mut visit: impl FnMut(EntryRef<'t>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         self.observe(now);
         self.keys.each(|pointer| {
-            // Without a reference, and so not dropped: the walk protects the entry meanwhile, and nobody keeps this.
-            let seen = ManuallyDrop::new(EntryRef::new(self, pointer));
-            let entry = seen.entry();
-            let is_over = self.is_over(entry, now) && entry.life.load().references() == 0;
-            if entry.life.load().is_dead() || is_over || !passes(&seen) {
-                return ControlFlow::Continue(());
-            }
-            if !entry.life.take_reference() {
+            // SAFETY: protected during the call.
+            let entry = unsafe { pointer.as_ref() };
+            let passes = self.glance(entry, now).is_some_and(&passes);
+            if !passes || !entry.life.take_reference() {
                 return ControlFlow::Continue(());
             }
             visit(EntryRef::new(self, pointer))

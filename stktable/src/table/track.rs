@@ -13,6 +13,8 @@ use crate::tick::Tick;
 /// The end is counted when the tracker is dropped, on a panic too, exactly once.
 pub struct Tracker<'t> {
     entry: EntryRef<'t>,
+    /// What the entry has to live when it is touched.
+    expire_ms: u32,
 }
 
 impl StickTable {
@@ -25,11 +27,40 @@ impl StickTable {
     /// # Panics
     /// When the key is of another table's type.
     pub fn track(&self, key: &Key, now: Tick) -> Result<Tracker<'_>, TableFull> {
-        let entry = self.get_or_create(key, now)?;
+        self.track_for(key, self.delay_ms(), now)
+    }
+
+    /// As [`track`](Self::track), but the entry lives for `expire_ms` only, at most the table's time, after the start of the
+    /// tracking and after its end.
+    ///
+    /// # Errors
+    /// When there is no room for a new entry.
+    ///
+    /// # Panics
+    /// When the key is of another table's type.
+    pub fn track_for(
+        &self,
+        key: &Key,
+        expire_ms: u32,
+        now: Tick,
+    ) -> Result<Tracker<'_>, TableFull> {
+        let entry = self.get_or_create_for(key, expire_ms, now)?;
+        Ok(Tracker::begin(entry, expire_ms, now))
+    }
+}
+
+impl<'t> Tracker<'t> {
+    pub(super) fn begin(entry: EntryRef<'t>, expire_ms: u32, now: Tick) -> Self {
         entry.count(Event::Connection, 1, now);
         entry.add(DataType::ConnCur, 0, 1, now);
-        entry.touch(now);
-        Ok(Tracker { entry })
+        entry.touch_for(expire_ms, now);
+        Self { entry, expire_ms }
+    }
+
+    /// Returns how many trackers and other references the entry has, this one among them: `sc_trackers`.
+    #[must_use]
+    pub fn trackers(&self) -> u32 {
+        self.glance().trackers()
     }
 }
 
@@ -45,7 +76,7 @@ impl Drop for Tracker<'_> {
     fn drop(&mut self) {
         self.entry.decrement(DataType::ConnCur);
         // At the latest time that the table was told.
-        self.entry.touch(self.entry.table().clock());
+        self.entry.touch_for(self.expire_ms, self.entry.table().clock());
     }
 }
 
