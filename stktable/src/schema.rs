@@ -88,7 +88,7 @@ impl Schema {
     pub(crate) fn initialise(&self, mut make: impl FnMut(Storage, Place)) {
         for column in self.columns() {
             for element in 0..column.elements {
-                if let Some((column, place)) = self.find(column.data_type, element) {
+                if let Some((_, place)) = self.find(column.data_type, element) {
                     make(column.data_type.storage(), place);
                 }
             }
