@@ -19,24 +19,25 @@ fn on<K: Key + Ord + std::fmt::Debug>(shape: Shape, operations: &[Operation], ke
     compare(shape, operations, |k| keys[usize::from(k) % keys.len()].clone());
 }
 
-fn strings_like_a_btree_map<K: Key + Ord + std::fmt::Debug>(make: fn(&[Vec<Piece>]) -> Vec<K>) {
-    let pieces = produce::<Vec<Piece>>().with().len(0..=6_usize);
-    let recipes = produce::<Vec<_>>().with().values(pieces).len(0..=12_usize);
-    let operations = produce::<Vec<Operation>>().with().len(0..=100_usize);
-    check!()
-        .with_max_len(1 << 13)
-        .with_generator((Shape::produce(), recipes, operations))
-        .for_each(|(shape, recipes, operations)| on(*shape, operations, &make(recipes)));
+/// A harness each, for each has a corpus of its own.
+macro_rules! strings_like_a_btree_map {
+    ($($name:ident $make:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let pieces = produce::<Vec<Piece>>().with().len(0..=6_usize);
+            let recipes = produce::<Vec<_>>().with().values(pieces).len(0..=12_usize);
+            let operations = produce::<Vec<Operation>>().with().len(0..=100_usize);
+            check!()
+                .with_max_len(1 << 13)
+                .with_generator((Shape::produce(), recipes, operations))
+                .for_each(|(shape, recipes, operations)| on(*shape, operations, &$make(recipes)));
+        }
+    )*};
 }
 
-#[test]
-fn byte_strings_like_a_btree_map() {
-    strings_like_a_btree_map(strings);
-}
-
-#[test]
-fn texts_like_a_btree_map() {
-    strings_like_a_btree_map(texts);
+strings_like_a_btree_map! {
+    byte_strings_like_a_btree_map strings
+    texts_like_a_btree_map texts
 }
 
 #[test]
