@@ -1,5 +1,6 @@
 //! The table: look up, create, kill. What expiry, peers and users do to it stands in the modules below.
 
+mod batch;
 mod entry_ref;
 mod expire;
 pub mod fetch;
@@ -334,7 +335,15 @@ impl StickTable {
         now: Tick,
         until: Tick,
     ) -> Result<(EntryRef<'_>, bool), TableFull> {
-        let probe = self.keys.probe(bytes);
+        self.get_or_create_at(self.keys.probe(bytes), now, until)
+    }
+
+    fn get_or_create_at(
+        &self,
+        probe: Probe<'_>,
+        now: Tick,
+        until: Tick,
+    ) -> Result<(EntryRef<'_>, bool), TableFull> {
         if let Some(Found::Held(held)) = self.find_quickly(probe, now) {
             return Ok((held, false));
         }

@@ -85,6 +85,16 @@ impl KeyIndex {
         self.forest.get_with(self.tree(probe.hash), probe, visit)
     }
 
+    /// Looks up many entries side by side and calls `visit` with each, in order.
+    pub(crate) fn get_many_with<'k>(
+        &self,
+        probes: impl IntoIterator<Item = Probe<'k>>,
+        visit: impl FnMut(Probe<'k>, Option<&Entry>),
+    ) {
+        let keys = probes.into_iter().map(|probe| (self.tree(probe.hash), probe));
+        self.forest.get_many_with(keys, visit);
+    }
+
     /// Links a new entry, or returns the one that has its key.
     ///
     /// # Safety

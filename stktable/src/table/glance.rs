@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::{StickTable, Value};
+use super::{EntryRef, StickTable, Value};
 use crate::data::{DataType, Storage};
 use crate::entry::Entry;
 use crate::key::Key;
@@ -25,6 +25,16 @@ impl<'e> Glance<'e> {
     #[inline]
     pub(super) const fn new(table: &'e StickTable, entry: &'e Entry) -> Self {
         Self { table, entry }
+    }
+
+    /// Takes a reference of an entry of `table`, this one's, unless the entry has died meanwhile.
+    pub(super) fn hold(self, table: &StickTable) -> Option<EntryRef<'_>> {
+        debug_assert!(
+            core::ptr::eq(table, self.table),
+            "the same, which the reference may outlive us with"
+        );
+        // The entry is protected for as long as we look at it, and by the reference from then on.
+        self.entry.life.take_reference().then(|| EntryRef::new(table, self.entry.into()))
     }
 
     /// Returns the table.
