@@ -37,6 +37,11 @@ pub(crate) mod hazard;
 #[cfg(all(feature = "leak", not(loom)))]
 mod leak;
 mod path;
+#[cfg(all(
+    any(feature = "crossbeam-epoch", feature = "haphazard", feature = "leak", feature = "seize"),
+    not(loom)
+))]
+mod pinned;
 pub(crate) mod protect;
 #[cfg(all(feature = "seize", not(loom)))]
 mod seize;

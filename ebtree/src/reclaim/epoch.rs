@@ -5,8 +5,9 @@ use core::ptr::NonNull;
 
 use crossbeam_epoch::LocalHandle;
 
-use super::path::{Path, Step};
-use super::protect::{Object, Protect};
+use super::path::Path;
+use super::pinned::Pinned;
+use super::protect::Object;
 use super::{Reclaimer, Token, sealed};
 
 /// Reclaims by the epochs of `crossbeam-epoch`, in that crate's default collector, which all of its users in the process share.
@@ -77,7 +78,16 @@ impl fmt::Debug for Operation {
     }
 }
 
-impl Operation {
+// SAFETY: a participant is pinned as long as an operation or a guard of it lives, without a gap where a guard is made
+// from an operation. What is retired while a thread is pinned is not freed before it is unpinned.
+unsafe impl Pinned for Operation {
+    type Guard = Guard;
+
+    #[inline]
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Pins the participant of this operation again. Another one of the same thread would be pinned in a later epoch, and not
     /// keep what was found before.
     #[inline]
@@ -87,63 +97,9 @@ impl Operation {
             None => HANDLE.with(LocalHandle::pin),
         })
     }
-}
-
-// SAFETY: a participant is pinned as long as an operation or a guard of it lives, without a gap where a guard is made
-// from an operation. What is retired while a thread is pinned is not freed before it is unpinned.
-unsafe impl Protect for Operation {
-    type Guard = Guard;
-    type Slot = ();
 
     #[inline]
-    fn publish(&self, _: usize, _: *mut ()) {}
-
-    #[inline]
-    fn three(&self, _: usize) -> [(); 3] {
-        [(); 3]
-    }
-
-    #[inline]
-    fn publish_in(&self, (): (), _: *mut ()) {}
-
-    #[inline]
-    fn light_barrier(&self) {}
-
-    #[inline]
-    fn set_step(&self, index: usize, step: Step) {
-        self.path.set_step(index, step);
-    }
-
-    #[inline]
-    fn step(&self, index: usize) -> Step {
-        self.path.step(index)
-    }
-
-    #[inline]
-    fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
-        self.path.with_path(look)
-    }
-
-    #[inline]
-    fn guard(&self, _: usize, _: *mut ()) -> Guard {
-        self.again()
-    }
-
-    #[inline]
-    fn guard_in(&self, (): (), _: *mut ()) -> Guard {
-        self.again()
-    }
-
-    #[inline]
-    fn guard_new(&self, _: *mut ()) -> Guard {
-        self.again()
-    }
-
-    #[inline]
-    fn hold(&self, _: &mut Guard, _: usize, _: *mut ()) {}
-
-    #[inline]
-    unsafe fn retire<O: Object>(&self, object: NonNull<O>) {
+    unsafe fn retire_pinned<O: Object>(&self, object: NonNull<O>) {
         let free = move || {
             // SAFETY: called once, when nobody reads the object.
             unsafe { O::free(object) };

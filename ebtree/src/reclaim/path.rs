@@ -32,7 +32,7 @@ mod kept {
     /// A path for reclaimers that have no place for it. Its memory is taken at the first step, and left to the next operation
     /// of the thread.
     #[derive(Debug)]
-    pub(in crate::reclaim) struct Path {
+    pub struct Path {
         steps: UnsafeCell<Vec<Step>>,
     }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use seize::{Collector, Guard as _, LocalGuard};
 
-use super::path::{Path, Step};
-use super::protect::{Object, Protect};
+use super::path::Path;
+use super::pinned::Pinned;
+use super::protect::Object;
 use super::{Reclaimer, Token, sealed};
 
 /// Reclaims by a collector of the crate `seize`.
@@ -112,71 +113,26 @@ impl fmt::Debug for Operation<'_> {
     }
 }
 
-impl Operation<'_> {
+// SAFETY: the thread is active as long as an operation or a guard of it lives, without a gap where a guard is made
+// from an operation. What is retired while a thread is active is not freed before it is not.
+unsafe impl Pinned for Operation<'_> {
+    type Guard = Guard;
+
     #[inline]
-    fn active(&self) -> Guard {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[inline]
+    fn again(&self) -> Guard {
         let guard: LocalGuard<'_> = self.guard.collector().enter();
         // SAFETY: only the lifetime changes. By the contract of `Protect::Guard` the collector outlives the guard.
         let guard = unsafe { core::mem::transmute::<LocalGuard<'_>, LocalGuard<'static>>(guard) };
         Guard(ManuallyDrop::new(guard))
     }
-}
-
-// SAFETY: the thread is active as long as an operation or a guard of it lives, without a gap where a guard is made
-// from an operation. What is retired while a thread is active is not freed before it is not.
-unsafe impl Protect for Operation<'_> {
-    type Guard = Guard;
-    type Slot = ();
 
     #[inline]
-    fn publish(&self, _: usize, _: *mut ()) {}
-
-    #[inline]
-    fn three(&self, _: usize) -> [(); 3] {
-        [(); 3]
-    }
-
-    #[inline]
-    fn publish_in(&self, (): (), _: *mut ()) {}
-
-    #[inline]
-    fn light_barrier(&self) {}
-
-    #[inline]
-    fn set_step(&self, index: usize, step: Step) {
-        self.path.set_step(index, step);
-    }
-
-    #[inline]
-    fn step(&self, index: usize) -> Step {
-        self.path.step(index)
-    }
-
-    #[inline]
-    fn with_path<T>(&self, look: impl FnOnce(&[Step]) -> T) -> T {
-        self.path.with_path(look)
-    }
-
-    #[inline]
-    fn guard(&self, _: usize, _: *mut ()) -> Guard {
-        self.active()
-    }
-
-    #[inline]
-    fn guard_in(&self, (): (), _: *mut ()) -> Guard {
-        self.active()
-    }
-
-    #[inline]
-    fn guard_new(&self, _: *mut ()) -> Guard {
-        self.active()
-    }
-
-    #[inline]
-    fn hold(&self, _: &mut Guard, _: usize, _: *mut ()) {}
-
-    #[inline]
-    unsafe fn retire<O: Object>(&self, object: NonNull<O>) {
+    unsafe fn retire_pinned<O: Object>(&self, object: NonNull<O>) {
         unsafe fn free<O: Object>(object: *mut O, _: &Collector) {
             // SAFETY: from a `NonNull`.
             let object = unsafe { NonNull::new_unchecked(object) };
