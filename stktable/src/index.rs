@@ -1,5 +1,6 @@
-//! The three indexes of a table: by key, by expiry, by update order.
+//! The indexes of a table: by key, by expiry, by update order, and, where it is asked for, in the order of keys.
 
 pub(crate) mod expiry;
 pub(crate) mod keys;
+pub(crate) mod ordered;
 pub(crate) mod updates;

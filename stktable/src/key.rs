@@ -12,9 +12,13 @@
 //! | `string` | up to the first NUL, at most `size - 1` |
 //! | `binary` | exactly `size`, cut or padded with zeroes |
 
+mod prefix;
+
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
+
+pub use prefix::Prefix;
 
 /// The type of a table's keys, numbered as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -398,6 +402,13 @@ pub enum KeyError {
         /// The number of bytes given.
         found: usize,
     },
+    /// A prefix has more bits than a key.
+    Prefix {
+        /// The number of bits given.
+        bits: u32,
+        /// The bits of a key.
+        max: u32,
+    },
     /// The text does not say a key of this type.
     Text {
         /// The table's key type.
@@ -412,6 +423,7 @@ impl fmt::Display for KeyError {
             Self::Width { ty, expected, found } => {
                 write!(f, "a key of type {ty} has {expected} bytes, not {found}")
             }
+            Self::Prefix { bits, max } => write!(f, "a prefix of {bits} bits, of keys of {max}"),
             Self::Text { ty } => write!(f, "not a key of type {ty}"),
         }
     }

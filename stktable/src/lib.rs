@@ -44,7 +44,7 @@ mod schema;
 
 pub use data::{Column, DataType, Storage};
 pub use declare::Declaration;
-pub use key::{Key, KeyError, KeySpec, KeyType};
+pub use key::{Key, KeyError, KeySpec, KeyType, Prefix};
 pub use table::{EntryRef, StickTable, TableFull};
 pub use tick::Tick;
 

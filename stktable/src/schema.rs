@@ -14,6 +14,8 @@ pub(crate) struct Schema {
     columns: Vec<Column>,
     by_type: [Slots; DataType::ALL.len()],
     bytes: usize,
+    /// An 8-byte slot beside those of the columns.
+    number: Option<Place>,
 }
 
 /// Where the elements of one data type are; of none where it is not stored.
@@ -36,8 +38,8 @@ const fn width(storage: Storage) -> usize {
 
 impl Schema {
     /// Lays out the columns, those of 8-byte words first. Those of type `server_key` get no place: their values are
-    /// not kept.
-    pub(crate) fn new(declared: &[Column]) -> Self {
+    /// not kept. Where entries are `numbered`, they have one slot more.
+    pub(crate) fn new(declared: &[Column], numbered: bool) -> Self {
         let mut columns: Vec<Column> = declared
             .iter()
             .copied()
@@ -46,7 +48,8 @@ impl Schema {
         columns.sort_by_key(|column| column.data_type.number());
         columns.dedup_by_key(|column| column.data_type);
         let mut by_type = [Slots::default(); DataType::ALL.len()];
-        let mut bytes = 0;
+        let number = numbered.then_some(Place(0));
+        let mut bytes = if numbered { width(Storage::Ull) } else { 0 };
         let is_wide = |storage| matches!(storage, Storage::Rate | Storage::Ull);
         for wide in [true, false] {
             for column in &columns {
@@ -62,7 +65,7 @@ impl Schema {
                 }
             }
         }
-        Self { columns, by_type, bytes }
+        Self { columns, by_type, bytes, number }
     }
 
     /// Returns the stored columns, ascending by data type number.
@@ -78,6 +81,11 @@ impl Schema {
         (element < u32::from(slots.elements)).then(|| (slots.period_ms, Place(at())))
     }
 
+    /// Returns the slot for the number of an entry, where they are numbered.
+    pub(crate) const fn number(&self) -> Option<Place> {
+        self.number
+    }
+
     /// Returns the size of the slots.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
@@ -86,6 +94,9 @@ impl Schema {
     /// Calls `make` with every slot there is: models have to make each atomic.
     #[cfg(loom)]
     pub(crate) fn initialise(&self, mut make: impl FnMut(Storage, Place)) {
+        if let Some(place) = self.number {
+            make(Storage::Ull, place);
+        }
         for column in self.columns() {
             for element in 0..column.elements {
                 if let Some((_, place)) = self.find(column.data_type, element) {
@@ -106,31 +117,40 @@ mod tests {
 
     #[test]
     fn slots_do_not_overlap_and_wide_ones_come_first() {
-        let schema = Schema::new(&[
-            column(DataType::GpcRate, 3, 1000),
-            column(DataType::Gpc0, 1, 0),
-            column(DataType::BytesInCnt, 1, 0),
-            column(DataType::ConnRate, 1, 1000),
-            column(DataType::Gpt, 2, 0),
-            column(DataType::ServerKey, 1, 0),
-        ]);
-        let mut taken = vec![0_u8; schema.bytes()];
-        for column in schema.columns() {
-            for element in 0..column.elements {
-                let (_, place) = schema.find(column.data_type, element).unwrap();
-                let Place(at) = place;
-                let width = match column.data_type.storage() {
-                    Storage::Rate => 16,
-                    Storage::Ull => 8,
-                    _ => 4,
-                };
-                assert_eq!(at % width.min(8), 0, "aligned");
-                taken[at..at + width].iter_mut().for_each(|byte| *byte += 1);
+        for numbered in [false, true] {
+            let schema = Schema::new(
+                &[
+                    column(DataType::GpcRate, 3, 1000),
+                    column(DataType::Gpc0, 1, 0),
+                    column(DataType::BytesInCnt, 1, 0),
+                    column(DataType::ConnRate, 1, 1000),
+                    column(DataType::Gpt, 2, 0),
+                    column(DataType::ServerKey, 1, 0),
+                ],
+                numbered,
+            );
+            let mut taken = vec![0_u8; schema.bytes()];
+            assert_eq!(schema.number().is_some(), numbered);
+            if let Some(Place(at)) = schema.number() {
+                taken[at..at + 8].iter_mut().for_each(|byte| *byte += 1);
             }
-            assert_eq!(schema.find(column.data_type, column.elements), None);
+            for column in schema.columns() {
+                for element in 0..column.elements {
+                    let (_, place) = schema.find(column.data_type, element).unwrap();
+                    let Place(at) = place;
+                    let width = match column.data_type.storage() {
+                        Storage::Rate => 16,
+                        Storage::Ull => 8,
+                        _ => 4,
+                    };
+                    assert_eq!(at % width.min(8), 0, "aligned");
+                    taken[at..at + width].iter_mut().for_each(|byte| *byte += 1);
+                }
+                assert_eq!(schema.find(column.data_type, column.elements), None);
+            }
+            assert!(taken.iter().all(|byte| *byte == 1), "{taken:?}");
+            assert_eq!(schema.find(DataType::ServerKey, 0), None);
+            assert_eq!(schema.find(DataType::Gpc1, 0), None);
         }
-        assert!(taken.iter().all(|byte| *byte == 1), "{taken:?}");
-        assert_eq!(schema.find(DataType::ServerKey, 0), None);
-        assert_eq!(schema.find(DataType::Gpc1, 0), None);
     }
 }

@@ -69,6 +69,10 @@ pub enum Mutant {
     NotClosed,
     /// `expiry`: an entry is filed without looking whether that must wake the sweeper.
     NoArm,
+    /// `ordered`: a new entry is linked by its key before it is in the order.
+    OrderedLate,
+    /// `ordered`: an element is taken for whichever entry has its key.
+    OrderedByKeyAlone,
 }
 
 /// Returns `order`, or `Relaxed` for the model that wants this protection taken out.

@@ -10,6 +10,7 @@ mod kill;
 mod learn;
 mod metrics;
 mod options;
+mod prefix;
 mod purge;
 mod scan;
 mod teach;
@@ -29,6 +30,7 @@ use crate::declare::Declaration;
 use crate::entry::{Entry, Probe};
 use crate::index::expiry::ExpiryIndex;
 use crate::index::keys::KeyIndex;
+use crate::index::ordered::OrderedIndex;
 use crate::index::updates::UpdateIndex;
 use crate::key::Key;
 use crate::schema::Schema;
@@ -45,6 +47,7 @@ pub use kill::Removed;
 pub use learn::{Learned, Learning};
 pub use metrics::Metrics;
 pub use options::Options;
+pub use prefix::PrefixWalk;
 pub use teach::Taught;
 pub use track::Tracker;
 pub use walk::Walk;
@@ -77,6 +80,8 @@ pub struct StickTable {
     schema: Schema,
     keys: KeyIndex,
     expiry: ExpiryIndex,
+    /// Keeps the order of the keys, where that is asked for.
+    ordered: Option<OrderedIndex>,
     updates: UpdateIndex,
     /// Entries alive, and reservations for entries that are being created.
     used: AtomicU32,
@@ -129,8 +134,10 @@ impl StickTable {
         let domain = options.domain.unwrap_or_else(Domain::global);
         #[cfg(loom)]
         let domain = options.domain.expect("models bring a domain");
+        let schema = Schema::new(&declaration.columns, options.ordered);
         Self {
-            schema: Schema::new(&declaration.columns),
+            ordered: schema.number().map(|place| OrderedIndex::new(place, domain.clone())),
+            schema,
             keys: KeyIndex::new(declaration.size, domain.clone()),
             expiry: ExpiryIndex::new(declaration.expire_ms, declaration.size, domain.clone()),
             updates: UpdateIndex::new(options.last_update, domain),
@@ -358,6 +365,15 @@ impl StickTable {
             // Held by us, KEYED and FILED set beforehand: not killable, so nobody misses the stack
             // it does not stand in yet.
             let new = Entry::allocate(&self.schema, probe, until);
+            let ordered = |run: fn(&OrderedIndex, &Entry)| {
+                if let Some(ordered) = &self.ordered {
+                    // SAFETY: ours, or held by us.
+                    run(ordered, unsafe { new.as_ref() });
+                }
+            };
+            if !mutant(Mutant::OrderedLate) {
+                ordered(OrderedIndex::insert);
+            }
             // SAFETY: private until it is linked, and `probe` finds it.
             let linked = match unsafe { self.keys.insert(probe, new) } {
                 Ok(()) => true,
@@ -368,9 +384,15 @@ impl StickTable {
                 Err(_) => false,
             };
             if linked {
+                if mutant(Mutant::OrderedLate) {
+                    ordered(OrderedIndex::insert);
+                }
                 self.statistics.created.fetch_add(1, Ordering::Relaxed);
                 self.file(new, until);
                 return Ok((EntryRef::new(self, new), true));
+            }
+            if !mutant(Mutant::OrderedLate) {
+                ordered(OrderedIndex::remove);
             }
             // SAFETY: never linked, so never seen.
             unsafe { Entry::deallocate(new) };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use ebtree::Domain;
-use stktable::table::{Comparison, Filter, Options};
+use stktable::table::{Comparison, Filter, Options, Walk};
 use stktable::{DataType, Declaration, Key, KeySpec, StickTable, Tick};
 
 const NOW: Tick = Tick(1_000);
@@ -66,13 +66,45 @@ fn what_passes_is_seen() {
         ];
         let expected = (0..entries).filter(|number| number % 7 != 0 && number % 3 == 2);
         assert_eq!(seen(&table, &both, NOW), expected.collect(), "byte rates in bytes");
-        let network = Filter::prefix(client(16), 28);
+        let network = Filter::prefix(KeySpec::IP.prefix(&[0, 0, 0, 16], 28).unwrap());
         assert_eq!(seen(&table, &[network], NOW), (16..32).collect());
         let absent = Filter::value(DataType::Gpc1, 0, Comparison::Gt, 0);
         assert!(seen(&table, &[absent], NOW).is_empty(), "what is not stored reads 0");
         assert_eq!(table.get(&client(1), NOW).map(|entry| entry.users()), Some(0), "none is held");
         assert!(seen(&table, &[], NOW + 60_000).is_empty(), "over");
     }
+}
+
+/// Resting after each entry, while those visited are removed and others come: what was there all along is visited once.
+#[test]
+fn a_walk_rests_and_goes_on() {
+    let table = table(100);
+    (0..60).for_each(|number| drop(table.get_or_create(&client(number), NOW).unwrap()));
+    let mut walk = Walk::new();
+    let mut seen = Vec::new();
+    while walk.visit(&table, NOW, |entry| {
+        seen.push(entry.key());
+        ControlFlow::Break(())
+    }) {
+        let last = seen.last().unwrap();
+        if seen.len().is_multiple_of(2) {
+            table.remove(last, NOW);
+        }
+        drop(table.get_or_create(&client(1_000 + seen.len() as u32 % 30), NOW).unwrap());
+    }
+    for number in 0..60 {
+        let times = seen.iter().filter(|key| **key == client(number)).count();
+        assert_eq!(times, 1, "{number}");
+    }
+    assert!(!walk.visit(&table, NOW, |_| unreachable!("at its end")));
+    let mut rest = Walk::new();
+    assert!(rest.next(&table, NOW).is_some(), "either way of walking goes on from the same place");
+    let mut left = 0;
+    assert!(!rest.visit(&table, NOW, |_| {
+        left += 1;
+        ControlFlow::Continue(())
+    }));
+    assert_eq!(left + 1, table.used());
 }
 
 #[test]

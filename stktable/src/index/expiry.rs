@@ -438,7 +438,7 @@ mod tests {
     #[test]
     fn a_stack_with_an_open_head_stays() {
         let mut index = ExpiryIndex::new(8000, 100, Domain::new());
-        let schema = Schema::new(&[]);
+        let schema = Schema::new(&[], false);
         let entry = |hash| Entry::allocate(&schema, Probe { hash, bytes: b"k" }, Tick(1000));
         let [a, b, e] = [entry(1), entry(2), entry(3)];
         index.file(a, Tick(1000));

@@ -150,14 +150,38 @@ impl KeyIndex {
         None
     }
 
-    /// Calls `visit` with every entry, in the order of the hash, until it breaks. Each is protected during the call.
+    /// Calls `visit` with every entry from the position on, in the order of (tree, hash, key), until it breaks, and moves the position
+    /// behind the last one visited. Each is protected during the call.
     ///
     /// An entry that stands in the index during the whole walk is visited once.
-    pub(crate) fn each<B>(
+    pub(crate) fn visit<B>(
         &self,
-        visit: impl FnMut(NonNull<Entry>) -> ControlFlow<B>,
+        position: &mut Position,
+        mut visit: impl FnMut(NonNull<Entry>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.forest.each_of(0..self.forest.trees(), visit)
+        // The rest of the tree that the walk rests in: a leaf or two, where a tree has about one.
+        while let Some((hash, bytes)) = &position.last {
+            match self.forest.gt(position.tree, Probe { hash: *hash, bytes }) {
+                Some(entry) => {
+                    position.last = Some((entry.hash(), entry.key_bytes().into()));
+                    visit(entry.as_ptr())?;
+                }
+                None => *position = Position { tree: position.tree + 1, last: None },
+            }
+        }
+        let trees = self.forest.trees();
+        let rest = position.tree.min(trees)..trees;
+        *position = Position { tree: trees, last: None };
+        self.forest.each_of(rest, |pointer| {
+            let visited = visit(pointer);
+            if visited.is_break() {
+                // SAFETY: protected during the call.
+                let entry = unsafe { pointer.as_ref() };
+                let last = Some((entry.hash(), entry.key_bytes().into()));
+                *position = Position { tree: self.tree(entry.hash()), last };
+            }
+            visited
+        })
     }
 
     /// Returns some entry at or after a place in the index, for sampling.

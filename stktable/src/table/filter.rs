@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::Glance;
 use crate::data::DataType;
-use crate::key::Key;
+use crate::key::Prefix;
 use crate::tick::Tick;
 
 /// How a value is compared.
@@ -80,7 +80,7 @@ impl fmt::Display for Comparison {
 ///     table.get_or_create(&KeySpec::IP.parse(client)?, now)?.set(DataType::Gpc0, 0, bad, now)?;
 /// }
 /// let bad = Filter::value(DataType::Gpc0, 0, Comparison::Gt, 0);
-/// let near = Filter::prefix(KeySpec::IP.parse("10.1.0.0")?, 16);
+/// let near = Filter::prefix(KeySpec::IP.parse_prefix("10.1.0.0/16")?);
 /// let found: Vec<_> = table.matching(&[bad, near], now).map(|entry| entry.key().to_string()).collect();
 /// assert_eq!(found, ["10.1.0.1"]);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -91,7 +91,7 @@ pub struct Filter(Kind);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Value { data_type: DataType, element: u32, comparison: Comparison, value: i64 },
-    Prefix { key: Key, bits: u32 },
+    Prefix(Prefix),
 }
 
 impl Filter {
@@ -106,13 +106,12 @@ impl Filter {
         Self(Kind::Value { data_type, element, comparison, value })
     }
 
-    /// Passes entries whose key has the first `bits` bits of this one: for addresses a network, for strings and binary keys a
-    /// beginning, at any bit.
+    /// Passes entries whose key begins with this: for addresses a network. In a table of keys of another type, none.
     ///
-    /// Bits beyond the end of `key` are not looked at.
+    /// Where the table [keeps the order of its keys](super::Options::ordered), [`PrefixWalk`](super::PrefixWalk) need not look at the others.
     #[must_use]
-    pub const fn prefix(key: Key, bits: u32) -> Self {
-        Self(Kind::Prefix { key, bits })
+    pub const fn prefix(prefix: Prefix) -> Self {
+        Self(Kind::Prefix(prefix))
     }
 
     /// Returns whether an entry passes.
@@ -123,19 +122,12 @@ impl Filter {
                 let found = entry.fetch(*data_type, *element, now).unwrap_or(0);
                 comparison.holds(found, *value)
             }
-            Kind::Prefix { key, bits } => has_prefix(entry.key_bytes(), key.as_bytes(), *bits),
+            Kind::Prefix(prefix) => {
+                prefix.ty() == entry.table().declaration().key.ty()
+                    && prefix.contains_bytes(entry.key_bytes())
+            }
         }
     }
-}
-
-fn has_prefix(key: &[u8], prefix: &[u8], bits: u32) -> bool {
-    let bits = (bits as usize).min(8 * prefix.len());
-    let (whole, rest) = (bits / 8, bits % 8);
-    let Some((head, tail)) = key.split_at_checked(whole) else { return false };
-    if head != &prefix[..whole] {
-        return false;
-    }
-    rest == 0 || tail.first().is_some_and(|byte| (byte ^ prefix[whole]) >> (8 - rest) == 0)
 }
 
 #[cfg(test)]
@@ -151,16 +143,5 @@ mod tests {
         assert_eq!(held(4), [false, true, true, false, true, false]);
         assert_eq!(held(5), [true, false, true, true, false, false]);
         assert_eq!(held(6), [false, true, false, true, false, true]);
-    }
-
-    #[test]
-    fn a_prefix_ends_at_any_bit() {
-        let prefix = [0b1010_0000, 0b1100_0001];
-        let all = |key: &[u8]| (0..20).filter(|bits| has_prefix(key, &prefix, *bits)).max();
-        assert_eq!(all(&[0b0010_0000, 0b1100_0001]), Some(0));
-        assert_eq!(all(&[0b1000_0000, 0b1100_0001]), Some(2));
-        assert_eq!(all(&[0b1010_0000]), Some(8), "it ends there");
-        assert_eq!(all(&[0b1010_0000, 0b1100_0000]), Some(15));
-        assert_eq!(all(&[0b1010_0000, 0b1100_0001, 7]), Some(19));
     }
 }

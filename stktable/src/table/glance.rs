@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::{EntryRef, StickTable, Value};
 use crate::data::{DataType, Storage};
-use crate::entry::Entry;
+use crate::entry::{Entry, Probe};
 use crate::key::Key;
 use crate::tick::Tick;
 
@@ -35,6 +35,11 @@ impl<'e> Glance<'e> {
         );
         // The entry is protected for as long as we look at it, and by the reference from then on.
         self.entry.life.take_reference().then(|| EntryRef::new(table, self.entry.into()))
+    }
+
+    /// Returns what finds the entry.
+    pub(super) fn probe(self) -> Probe<'e> {
+        self.entry.probe()
     }
 
     /// Returns the table.

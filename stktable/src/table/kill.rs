@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use ebtree::intrusive::Ref;
 
-use super::StickTable;
+use super::{Glance, StickTable};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::life::{QUEUED, Word};
@@ -58,6 +58,9 @@ impl StickTable {
         }
         // The hook of the tree clears KEYED, here or wherever the entry is replaced.
         self.keys.remove(entry);
+        if let Some(ordered) = &self.ordered {
+            ordered.remove(entry);
+        }
         if hands == Hands::Elsewhere && self.has_too_many_dead() {
             self.sweep_dead(SWEPT_PER_KILL);
         }
@@ -127,16 +130,31 @@ impl StickTable {
         now: Tick,
         mut is_it: impl FnMut(&super::EntryRef<'_>) -> bool,
     ) -> (u32, u32) {
-        self.observe(now);
         let (mut removed, mut busy) = (0, 0);
-        let mut position = crate::index::keys::Position::default();
-        while let Some(entry) = self.keys.next(&mut position) {
-            match self.kill_if(&entry, now, &mut is_it) {
+        self.for_each(now, |entry| {
+            let Some(held) = entry.hold(self) else { return };
+            if !is_it(&held) {
+                return;
+            }
+            drop(held);
+            // Looked at again, and taken only as it was seen.
+            match self.remove_seen(entry, now, &mut is_it) {
                 Removed::Removed => removed += 1,
                 Removed::Busy => busy += 1,
                 Removed::Missing => {}
             }
-        }
+        });
         (removed, busy)
+    }
+
+    /// Removes an entry that is being looked at, as [`remove_if`](Self::remove_if) does. If another has its key by now, that one.
+    pub(super) fn remove_seen(
+        &self,
+        entry: Glance<'_>,
+        now: Tick,
+        mut is_it: impl FnMut(&super::EntryRef<'_>) -> bool,
+    ) -> Removed {
+        let Some(entry) = self.keys.get(entry.probe()) else { return Removed::Missing };
+        self.kill_if(&entry, now, &mut is_it)
     }
 }

@@ -12,6 +12,7 @@ pub struct Options {
     pub(super) wake: Option<Box<dyn Wake>>,
     pub(super) domain: Option<Domain>,
     pub(super) last_update: u64,
+    pub(super) ordered: bool,
 }
 
 impl Options {
@@ -40,6 +41,14 @@ impl Options {
     #[must_use]
     pub fn last_update(mut self, seq: u64) -> Self {
         self.last_update = seq;
+        self
+    }
+
+    /// Keeps the order of the keys, for queries by [prefix](super::PrefixWalk): for a node, a leaf and 8 bytes more of memory to an entry, and
+    /// an insertion and a removal more in its life. Without, such a query looks at the whole table.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
         self
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 
 use super::{EntryRef, Filter, Glance, StickTable};
 use crate::data::DataType;
+use crate::index::keys::Position;
 use crate::tick::Tick;
 
 /// An entry and its value, by which it is compared; of equal ones by its id.
@@ -119,7 +120,7 @@ impl StickTable {
         mut visit: impl FnMut(EntryRef<'t>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         self.observe(now);
-        self.keys.each(|pointer| {
+        self.keys.visit(&mut Position::default(), |pointer| {
             // SAFETY: protected during the call.
             let entry = unsafe { pointer.as_ref() };
             let passes = self.glance(entry, now).is_some_and(&passes);

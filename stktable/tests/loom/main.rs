@@ -5,5 +5,6 @@
 #![cfg(loom)]
 
 mod freq_ctr;
+mod ordered;
 mod steps;
 mod table;
