@@ -27,7 +27,8 @@
 //! Modules, in reading order: [`key`] and [`data`] (what is stored), [`declare`] (how a table is declared), [`table`] (what is done
 //! with it), [`tick`] (time). Inside, `life` is the one word that decides who may use an entry and who frees it.
 //!
-//! The semantics are those of HAProxy 2.6 to 3.5, but for its faults. Values of `server_key` are not kept.
+//! The semantics are those of HAProxy 2.6 to 3.5, but for its faults. [`table::fetch`] lists its fetches, converters and actions, and
+//! the method for each.
 
 pub mod data;
 pub mod declare;

@@ -14,8 +14,9 @@ pub(crate) struct Schema {
     columns: Vec<Column>,
     by_type: [Slots; DataType::ALL.len()],
     bytes: usize,
-    /// An 8-byte slot beside those of the columns.
+    /// The 8-byte slots beside those of the columns.
     number: Option<Place>,
+    name: Option<Place>,
 }
 
 /// Where the elements of one data type are; of none where it is not stored.
@@ -37,8 +38,8 @@ const fn width(storage: Storage) -> usize {
 }
 
 impl Schema {
-    /// Lays out the columns, those of 8-byte words first. Those of type `server_key` get no place: their values are
-    /// not kept. Where entries are `numbered`, they have one slot more.
+    /// Lays out the columns, those of 8-byte words first. `server_key` is no column here: it has a slot for the number of a name.
+    /// Where entries are `numbered`, they have one slot more.
     pub(crate) fn new(declared: &[Column], numbered: bool) -> Self {
         let mut columns: Vec<Column> = declared
             .iter()
@@ -48,8 +49,15 @@ impl Schema {
         columns.sort_by_key(|column| column.data_type.number());
         columns.dedup_by_key(|column| column.data_type);
         let mut by_type = [Slots::default(); DataType::ALL.len()];
-        let number = numbered.then_some(Place(0));
-        let mut bytes = if numbered { width(Storage::Ull) } else { 0 };
+        let mut bytes = 0;
+        let mut slot = |wanted: bool| {
+            wanted.then(|| {
+                bytes += width(Storage::Ull);
+                Place(bytes - width(Storage::Ull))
+            })
+        };
+        let number = slot(numbered);
+        let name = slot(declared.iter().any(|column| column.data_type == DataType::ServerKey));
         let is_wide = |storage| matches!(storage, Storage::Rate | Storage::Ull);
         for wide in [true, false] {
             for column in &columns {
@@ -65,7 +73,7 @@ impl Schema {
                 }
             }
         }
-        Self { columns, by_type, bytes, number }
+        Self { columns, by_type, bytes, number, name }
     }
 
     /// Returns the stored columns, ascending by data type number.
@@ -86,6 +94,11 @@ impl Schema {
         self.number
     }
 
+    /// Returns the slot for the number of the name of an entry, where names are stored.
+    pub(crate) const fn name(&self) -> Option<Place> {
+        self.name
+    }
+
     /// Returns the size of the slots.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
@@ -94,7 +107,7 @@ impl Schema {
     /// Calls `make` with every slot there is: models have to make each atomic.
     #[cfg(loom)]
     pub(crate) fn initialise(&self, mut make: impl FnMut(Storage, Place)) {
-        if let Some(place) = self.number {
+        for place in [self.number, self.name].into_iter().flatten() {
             make(Storage::Ull, place);
         }
         for column in self.columns() {
@@ -130,8 +143,8 @@ mod tests {
                 numbered,
             );
             let mut taken = vec![0_u8; schema.bytes()];
-            assert_eq!(schema.number().is_some(), numbered);
-            if let Some(Place(at)) = schema.number() {
+            assert_eq!((schema.number().is_some(), schema.name().is_some()), (numbered, true));
+            for Place(at) in [schema.number(), schema.name()].into_iter().flatten() {
                 taken[at..at + 8].iter_mut().for_each(|byte| *byte += 1);
             }
             for column in schema.columns() {

@@ -73,6 +73,10 @@ pub enum Mutant {
     OrderedLate,
     /// `ordered`: an element is taken for whichever entry has its key.
     OrderedByKeyAlone,
+    /// `names`: a name whose last use has ended is used again.
+    NameRevived,
+    /// `names`: a name that is gone is not looked for again under the entry's new number.
+    NameReadOnce,
 }
 
 /// Returns `order`, or `Relaxed` for the model that wants this protection taken out.

@@ -13,6 +13,7 @@ mod options;
 mod prefix;
 mod purge;
 mod scan;
+mod server_key;
 mod teach;
 mod track;
 mod walk;
@@ -30,6 +31,7 @@ use crate::declare::Declaration;
 use crate::entry::{Entry, Probe};
 use crate::index::expiry::ExpiryIndex;
 use crate::index::keys::KeyIndex;
+use crate::index::names::Names;
 use crate::index::ordered::OrderedIndex;
 use crate::index::updates::UpdateIndex;
 use crate::key::Key;
@@ -48,6 +50,7 @@ pub use learn::{Learned, Learning};
 pub use metrics::Metrics;
 pub use options::Options;
 pub use prefix::PrefixWalk;
+pub use server_key::{NAME_LEN_MAX, NAMES_MAX, NameError};
 pub use teach::Taught;
 pub use track::Tracker;
 pub use walk::Walk;
@@ -82,6 +85,8 @@ pub struct StickTable {
     expiry: ExpiryIndex,
     /// Keeps the order of the keys, where that is asked for.
     ordered: Option<OrderedIndex>,
+    /// The values of `server_key`, where it is stored.
+    names: Option<Names>,
     updates: UpdateIndex,
     /// Entries alive, and reservations for entries that are being created.
     used: AtomicU32,
@@ -136,6 +141,7 @@ impl StickTable {
         let domain = options.domain.expect("models bring a domain");
         let schema = Schema::new(&declaration.columns, options.ordered);
         Self {
+            names: schema.name().map(|place| Names::new(place, options.names_max, domain.clone())),
             ordered: schema.number().map(|place| OrderedIndex::new(place, domain.clone())),
             schema,
             keys: KeyIndex::new(declaration.size, domain.clone()),
@@ -157,8 +163,8 @@ impl StickTable {
         &self.declaration
     }
 
-    /// Returns the columns whose values are kept, ascending by data type number: those declared, without
-    /// `server_key`.
+    /// Returns the columns whose values are numbers, ascending by data type number: those declared, without
+    /// `server_key`, whose values are [names](EntryRef::server_key).
     pub fn columns(&self) -> impl ExactSizeIterator<Item = Column> + '_ {
         self.schema.columns()
     }

@@ -90,7 +90,11 @@ fn a_walk_rests_and_goes_on() {
         if seen.len().is_multiple_of(2) {
             table.remove(last, NOW);
         }
-        drop(table.get_or_create(&client(1_000 + seen.len() as u32 % 30), NOW).unwrap());
+        drop(
+            table
+                .get_or_create(&client(1_000 + u32::try_from(seen.len()).unwrap() % 30), NOW)
+                .unwrap(),
+        );
     }
     for number in 0..60 {
         let times = seen.iter().filter(|key| **key == client(number)).count();

@@ -23,6 +23,8 @@
 //! | `gpc` `gpc_rate` `gpt` (`get_gpc`, `get_gpt`) | [`fetch`](EntryRef::fetch)`(DataType::Gpc, index, now)`, and so on |
 //! | `gpc0` `gpc1` `gpc0_rate` `gpc1_rate` `gpt0` | [`fetch`](EntryRef::fetch)`(DataType::Gpc0, 0, now)`, and so on |
 //! | `server_id` | [`fetch`](EntryRef::fetch)`(DataType::ServerId, 0, now)` |
+//! | `server_key`, which `show table` prints | [`server_key`](EntryRef::server_key) |
+//! | `stick store-request`, as far as the table goes | [`set`](EntryRef::set)`(DataType::ServerId, ...)`, [`set_server_key`](EntryRef::set_server_key), [`touch`](EntryRef::touch) |
 //! | `expire` `idle` | [`expires_in`](EntryRef::expires_in), [`idle`](super::Glance::idle) |
 //! | `trackers` | [`Glance::trackers`](super::Glance::trackers) by key, [`Tracker::trackers`](super::Tracker::trackers) |
 //! | `table_cnt` `table_avl` | [`StickTable::used`], [`StickTable::available`] |

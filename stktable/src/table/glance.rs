@@ -37,6 +37,10 @@ impl<'e> Glance<'e> {
         self.entry.life.take_reference().then(|| EntryRef::new(table, self.entry.into()))
     }
 
+    pub(super) const fn entry(self) -> &'e Entry {
+        self.entry
+    }
+
     /// Returns what finds the entry.
     pub(super) fn probe(self) -> Probe<'e> {
         self.entry.probe()

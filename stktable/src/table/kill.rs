@@ -61,6 +61,9 @@ impl StickTable {
         if let Some(ordered) = &self.ordered {
             ordered.remove(entry);
         }
+        if let Some(names) = &self.names {
+            names.forget(entry);
+        }
         if hands == Hands::Elsewhere && self.has_too_many_dead() {
             self.sweep_dead(SWEPT_PER_KILL);
         }

@@ -69,6 +69,14 @@ impl<'t> Learning<'t> {
         }
     }
 
+    /// Stores one value that was sent for another table, which names this one in its `write-to`: if it is of a type that nobody adds
+    /// to ([`DataType::is_as_is`]). The others would be counted twice.
+    pub fn store_as_is(&self, data_type: DataType, element: u32, value: Value) {
+        if data_type.is_as_is() {
+            self.store(data_type, element, value);
+        }
+    }
+
     /// Returns whether the entry is new here.
     #[must_use]
     pub const fn is_new(&self) -> bool {

@@ -13,6 +13,7 @@ pub(super) struct Statistics {
     pub(super) purged: AtomicU64,
     pub(super) removed: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) names_refused: AtomicU64,
 }
 
 /// What a table looks like at one moment; see [`StickTable::metrics`].
@@ -35,6 +36,10 @@ pub struct Metrics {
     pub removed: u64,
     /// Creations that failed for lack of room.
     pub refused: u64,
+    /// Different names that entries have in `server_key`.
+    pub names: u32,
+    /// Names that were too long, or one too many.
+    pub names_refused: u64,
     /// Dead entries that an expiry stack still holds.
     pub dead: u32,
     /// How many milliseconds ago the oldest tick came due that nobody has swept yet: how far whoever calls
@@ -52,7 +57,8 @@ impl StickTable {
     /// Lock-free; a few loads, and one search for the first tick.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let Statistics { created, expired, purged, removed, refused } = &self.statistics;
+        let Statistics { created, expired, purged, removed, refused, .. } = &self.statistics;
+        let (names, names_refused) = self.names_kept_and_refused();
         Metrics {
             size: self.declaration.size,
             used: self.used(),
@@ -61,6 +67,8 @@ impl StickTable {
             purged: purged.load(Ordering::Relaxed),
             removed: removed.load(Ordering::Relaxed),
             refused: refused.load(Ordering::Relaxed),
+            names,
+            names_refused,
             dead: u32::try_from(self.expiry.dead.load(Ordering::Relaxed)).unwrap_or(0),
             expiry_lag_ms: self.next_due().map_or(0, |due| self.clock().since(due)),
             unreclaimed: self.keys.forest().domain().unreclaimed(),

@@ -4,15 +4,21 @@ use core::fmt;
 
 use ebtree::Domain;
 
-use super::Wake;
+use super::{NAMES_MAX, Wake};
 
 /// How a table is made, beside its declaration.
-#[derive(Default)]
 pub struct Options {
     pub(super) wake: Option<Box<dyn Wake>>,
     pub(super) domain: Option<Domain>,
     pub(super) last_update: u64,
     pub(super) ordered: bool,
+    pub(super) names_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { wake: None, domain: None, last_update: 0, ordered: false, names_max: NAMES_MAX }
+    }
 }
 
 impl Options {
@@ -49,6 +55,14 @@ impl Options {
     #[must_use]
     pub fn ordered(mut self) -> Self {
         self.ordered = true;
+        self
+    }
+
+    /// Sets how many different names the entries may have in `server_key`, in place of [`NAMES_MAX`]. Each takes up to
+    /// [`NAME_LEN_MAX`](super::NAME_LEN_MAX) bytes, and some 200 more.
+    #[must_use]
+    pub fn names_max(mut self, names_max: u32) -> Self {
+        self.names_max = names_max;
         self
     }
 }

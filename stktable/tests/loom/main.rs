@@ -5,6 +5,7 @@
 #![cfg(loom)]
 
 mod freq_ctr;
+mod names;
 mod ordered;
 mod steps;
 mod table;
