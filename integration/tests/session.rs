@@ -14,7 +14,7 @@ use script::{
 };
 use stktable::table::Options;
 use stktable_integration::SharedTable;
-use stktable_integration::peers::codec::Control;
+use stktable_integration::peers::codec::{Control, Value};
 use stktable_integration::peers::session::{Event, OUT_MAX, PeerMemory, Reason};
 
 const T: &str = "table t type integer size 1k expire 10m store gpc0";
@@ -125,6 +125,29 @@ fn what_is_sent_and_not_stored_is_dropped_and_conn_cur_is_ours() {
         (read(stktable::DataType::Gpt, 0), read(stktable::DataType::Gpt, 1)),
         (Some(8), Some(6))
     );
+}
+
+#[test]
+fn names_are_learned_kept_and_refused_beyond_the_limit() {
+    let ours = table("table t type integer size 1k expire 10m store gpc0,server_key");
+    let mut s = Scripted::up(&roster(&[&ours]));
+    let theirs = "table t type integer size 1k expire 10m store gpc0,server_key";
+    let name = |text: &'static [u8]| Value::Dict(Some(text));
+    let long = [b'x'; stktable::table::NAME_LEN_MAX + 1];
+    let sent = Writer::define(1, theirs)
+        .named(1, name(b"web1"))
+        .named(2, name(b"web1"))
+        .named(3, name(b"web2"))
+        .named(3, Value::Dict(None))
+        .named(4, Value::Dict(Some(&long)))
+        .named(5, name(b"\xff"));
+    s.take(&sent.bytes).unwrap();
+    let server_key = |key| get(&ours, key, START).unwrap().server_key();
+    assert_eq!([1, 2].map(server_key), [Some("web1".to_owned()), Some("web1".to_owned())]);
+    assert_eq!(server_key(3).as_deref(), Some("web2"), "no value: as it was");
+    assert_eq!([4, 5].map(server_key), [None, None]);
+    assert_eq!(gpc0(&ours, 5, START), Some(7), "the rest of the update is stored");
+    assert_eq!((s.session.status().counters.names_refused, ours.metrics().names), (2, 2));
 }
 
 #[test]

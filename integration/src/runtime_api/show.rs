@@ -157,7 +157,11 @@ fn value(entry: &EntryRef<'_>, element: Element, now: Tick, out: &mut Vec<u8>) {
             Some(Value::Ull(value)) => write!(out, "{value}"),
             _ => write!(out, "0"),
         },
-        Storage::Dict => write!(out, "-"),
+        Storage::Dict => match entry.server_key() {
+            // A line is a line, whatever a peer sent.
+            Some(name) => write!(out, "{}", name.escape_debug()),
+            None => write!(out, "-"),
+        },
         _ => write!(out, "{}", entry.fetch(data_type, index, now).unwrap_or(0)),
     };
 }

@@ -177,6 +177,19 @@ impl Writer {
         self
     }
 
+    /// Appends an update of `gpc0` 7 and `server_key`, with the next id.
+    pub(crate) fn named(mut self, key: u32, name: Value<Option<&[u8]>>) -> Self {
+        let key = self.table.key().key(&key.to_be_bytes()).unwrap();
+        let header = UpdateHeader { id: None, expire_ms: None };
+        header
+            .encode(&key, &self.table, &mut self.strings, &mut self.bytes, |ty, _| match ty {
+                stktable::DataType::ServerKey => name,
+                _ => Value::Uint(7),
+            })
+            .unwrap();
+        self
+    }
+
     pub(crate) fn control(mut self, control: Control) -> Self {
         control.encode(&mut self.bytes);
         self

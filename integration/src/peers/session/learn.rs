@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use stktable::Tick;
-use stktable::table::{Learned, Value as TableValue};
+use stktable::table::{Learned, Learning, Value as TableValue};
 
 use super::Event;
 use super::roster::Roster;
@@ -55,6 +55,14 @@ pub(super) struct Desk<'a> {
     pub(super) roster: &'a Roster,
     pub(super) counters: &'a mut Counters,
     pub(super) events: &'a mut VecDeque<Event>,
+}
+
+/// Stores the name that an update carries, if it does. Returns whether there is nothing to complain of: a table does not keep
+/// names without end, nor what is no text.
+fn store_name(entry: &Learning<'_>, name: Option<&[u8]>) -> bool {
+    // No value: what the entry has stays.
+    let Some(name) = name else { return true };
+    std::str::from_utf8(name).is_ok_and(|name| entry.store_server_key(Some(name)).is_ok())
 }
 
 impl Learn {
@@ -145,8 +153,8 @@ impl Learn {
         };
         let update = update.decode(theirs)?;
         *last_get = update.effective_id(*last_get);
-        // Not stored yet, but later updates name the string by its number.
-        let _ = self.strings.receive(update.dict());
+        // Whether or not the entry is stored: later updates name the string by its number.
+        let name = self.strings.receive(update.dict()).cloned();
         match ours.table().learn(update.key(), update.expire_ms(), desk.now) {
             Ok(Learned::Over) => desk.counters.updates_over += 1,
             Ok(Learned::Entry(entry)) => {
@@ -160,7 +168,11 @@ impl Learn {
                             current: rate.current,
                             previous: rate.previous,
                         },
-                        Value::Dict(_) => continue,
+                        Value::Dict(_) => {
+                            desk.counters.names_refused +=
+                                u64::from(!store_name(&entry, name.as_deref()));
+                            continue;
+                        }
                     };
                     entry.store(element.data_type, element.index, value);
                 }

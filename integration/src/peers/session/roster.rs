@@ -152,11 +152,14 @@ impl Roster {
 impl RosterTable {
     fn new(table: Arc<SharedTable>) -> Self {
         let declaration = table.declaration();
-        let columns: Vec<_> = table.columns().collect();
         Self {
             local_name: declaration.local_name(),
             wire_name: declaration.wire_name().into_bytes().into(),
-            announced: SenderTable::new(declaration.key, declaration.expire_ms, &columns),
+            announced: SenderTable::new(
+                declaration.key,
+                declaration.expire_ms,
+                &declaration.columns,
+            ),
             table,
         }
     }

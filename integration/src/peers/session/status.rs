@@ -20,6 +20,8 @@ pub struct Counters {
     pub updates_over: u64,
     /// Updates received that were not stored for want of room.
     pub updates_refused: u64,
+    /// Names in `server_key` that were not kept: no text, too long, or one too many.
+    pub names_refused: u64,
     /// Updates received while no table was selected.
     pub updates_skipped: u64,
     /// Definitions of tables that are not ours, or have other keys.

@@ -162,6 +162,7 @@ impl Teach {
     ) {
         self.define(at, table, pen);
         let header = UpdateHeader { id: Some(id), expire_ms };
+        let name = entry.server_key();
         let value = |data_type, index| match entry.value(data_type, index, pen.now) {
             Some(TableValue::Sint(value)) => Value::Sint(value),
             Some(TableValue::Uint(value)) => Value::Uint(value),
@@ -169,7 +170,7 @@ impl Teach {
             Some(TableValue::Rate { age_ms, current, previous }) => {
                 Value::Rate(Rate { elapsed_ms: age_ms, current, previous })
             }
-            None => Value::Dict(None),
+            None => Value::Dict(name.as_deref().map(str::as_bytes)),
         };
         let key = entry.key();
         let written: Result<(), EncodeError> =
