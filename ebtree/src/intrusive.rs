@@ -14,6 +14,7 @@ mod linked;
 #[cfg(all(test, not(loom)))]
 mod stopped;
 
+use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -21,11 +22,36 @@ use core::ptr::NonNull;
 
 use crate::edge::AtomicEdge;
 pub use crate::leaf::{Leaf, Retire};
+use crate::pool;
 use crate::reclaim::{Domain, Protect, Reclaimer, Token};
 use crate::tree::descent::{Depth, Walk};
 use crate::tree::leaves::Leaves;
 pub(crate) use crate::tree::ordered::Seek;
 use crate::tree::unlinked::Unlinked;
+
+/// Returns memory for a leaf from the pool that the nodes of all trees come from, or from the global allocator if it is larger than 256
+/// bytes or aligned to more than 16. Each size is for itself there, without headers: ten entries of 80 bytes take 800.
+///
+/// Lock-free, but for what the system does when it is asked for more memory. When there is none, the global handler for that is called.
+///
+/// # Panics
+/// When the layout is of size zero.
+#[inline]
+#[must_use]
+pub fn allocate(layout: Layout) -> NonNull<u8> {
+    assert!(layout.size() > 0, "memory of no size has no address of its own");
+    pool::allocate(layout).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
+}
+
+/// Gives memory back. Any thread may.
+///
+/// # Safety
+/// 1. `memory` came from [`allocate`] with this layout, nobody uses it any more, and this is called once.
+#[inline]
+pub unsafe fn deallocate(memory: NonNull<u8>, layout: Layout) {
+    // SAFETY: 1 of the contract.
+    unsafe { pool::give_back(memory, layout) };
+}
 
 /// A leaf that was found. It is not freed while this guard lives; it may be removed meanwhile.
 pub struct Ref<'t, L, R: Reclaimer = Domain> {

@@ -19,7 +19,7 @@
 //! size for good; where pages cannot be returned (elsewhere than on Linux, or where its pages are larger than 4 KiB) memory that
 //! was used for one size stays with that size.
 //!
-//! Objects of more than 128 bytes, or aligned to more than 16, are the global allocator's; so is everything under `cfg(ebtree_no_pool)`,
+//! Objects of more than 256 bytes, or aligned to more than 16, are the global allocator's; so is everything under `cfg(ebtree_no_pool)`,
 //! which is for tools that watch allocations (AddressSanitizer), under Miri, in models, and where there are no
 //! 64-bit atomics.
 //!
@@ -54,7 +54,7 @@ use std::alloc::handle_alloc_error;
 #[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
 pub(crate) use cache::empty;
 #[cfg(all(not(any(loom, miri, ebtree_no_pool)), target_has_atomic = "64"))]
-use cache::{allocate, give_back};
+pub(crate) use cache::{allocate, give_back};
 
 /// Asks the system for huge pages for the memory of nodes and leaves that it gives from now on, or for ordinary ones again.
 ///
@@ -108,7 +108,7 @@ const fn layout<T>() -> Layout {
 /// The same without a pool.
 #[cfg(any(loom, miri, ebtree_no_pool, not(target_has_atomic = "64")))]
 #[inline]
-fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+pub(crate) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     // SAFETY: not of size zero (`layout`).
     NonNull::new(unsafe { std::alloc::alloc(layout) })
 }
@@ -117,7 +117,7 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 /// 1. `cell` came from `allocate` with this layout, and is nobody's. Called once.
 #[cfg(any(loom, miri, ebtree_no_pool, not(target_has_atomic = "64")))]
 #[inline]
-unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
+pub(crate) unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
     // SAFETY: 1 of the contract.
     unsafe { std::alloc::dealloc(cell.as_ptr(), layout) };
 }

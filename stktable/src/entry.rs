@@ -1,14 +1,20 @@
 //! One entry: its head, its key and its data slots, in one allocation.
 //!
 //! ```text
-//! base                48      48+k      (to 8)
-//! +-------------------+-------+-----+---------------------+------------------+
-//! | head              | key   | pad | 8-byte slots        | 4-byte slots     |
-//! +-------------------+-------+-----+---------------------+------------------+
+//! base               32      32+k                                  16 × units
+//! +------------------+-------+-----+--------------+----------------+
+//! | head             | key   | pad | 4-byte slots | 8-byte slots   |
+//! +------------------+-------+-----+--------------+----------------+
 //! ```
 //!
-//! What is behind the head is reached through `tail`, a pointer into the same allocation, so that a
-//! shared reference to the head is enough.
+//! Slots are counted from the end, so that a short key and an odd slot of 4 bytes share what would be padding: an IPv4 address with
+//! a counter, two rates and a byte count takes 80 bytes. Where the key or the whole has 255 units or more, both sizes stand before
+//! the key as two numbers of 4 bytes.
+//!
+//! What is behind the head is reached by its address alone: the allocation's provenance is exposed when it is made, so that a shared
+//! reference to the head is enough.
+
+mod link;
 
 use core::alloc::Layout;
 use core::fmt;
@@ -23,8 +29,9 @@ use crate::data::Storage;
 use crate::data::freq_ctr::FreqCtr;
 use crate::life::{KEYED, Life};
 use crate::schema::{Place, Schema};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Tracked};
+use crate::sync::{AtomicU32, AtomicU64, Tracked};
 use crate::tick::Tick;
+use link::{ELSEWHERE, Link, Sizes};
 
 /// The head of an entry.
 #[repr(C, align(16))]
@@ -32,34 +39,33 @@ pub(crate) struct Entry {
     pub(crate) life: Life,
     /// The update sequence, see [`updates`](crate::index::updates).
     pub(crate) update: AtomicU64,
-    /// The next entry in an expiry stack; whoever files the entry owns this.
-    pub(crate) next: AtomicPtr<Self>,
-    hash: u64,
-    /// The end of the head: the key and the slots.
-    tail: NonNull<u8>,
+    /// The next entry in an expiry stack, which whoever files the entry owns; and sizes.
+    pub(crate) link: Link,
+    hash: u32,
     /// The low bits of the tick at which the entry is over; where the table never expires, of its
     /// last touch.
     expire: AtomicU32,
-    key_len: u16,
-    /// Size of the allocation in units of 16 bytes.
-    units: u16,
     tracked: Tracked,
 }
 
 const UNIT: usize = 16;
 const HEAD: usize = size_of::<Entry>();
-#[cfg(not(loom))]
-const _: () = assert!(HEAD == 48);
-
-// SAFETY: all that changes is atomic; `tail` points into the entry's own allocation, which lives as long as it.
+#[cfg(not(any(not(target_pointer_width = "64"), ebtree_plain_edges, loom)))]
+const _: () = assert!(HEAD == 32);
+// SAFETY: all that changes is atomic; who follows the link has the entry in hand. Other atomic pointers than loom's say so themselves.
+#[cfg(loom)]
 unsafe impl Send for Entry {}
 // SAFETY: as above.
+#[cfg(loom)]
 unsafe impl Sync for Entry {}
+
+/// The sizes before the key, where they do not fit into the link.
+const LARGE: usize = 2 * size_of::<u32>();
 
 /// What an entry is looked up by: the keyed hash of its key, and the key's canonical bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe<'k> {
-    pub(crate) hash: u64,
+    pub(crate) hash: u32,
     pub(crate) bytes: &'k [u8],
 }
 
@@ -71,43 +77,56 @@ impl Probe<'_> {
     }
 }
 
-// 64 bits of hash and the bits of the longest key have a position each.
-const _: () = assert!(64 + 8 * crate::key::KEY_SIZE_MAX as usize <= u16::MAX as usize + 1);
+/// Bits of a hash.
+const HASH_BITS: usize = u32::BITS as usize;
+// The bits of a hash and those of the longest key have a position each.
+const _: () = assert!(HASH_BITS + 8 * crate::key::KEY_SIZE_MAX as usize <= u16::MAX as usize + 1);
 
 impl Entry {
     /// Allocates an entry whose slots are all zero, still private, held once by the caller.
     pub(crate) fn allocate(schema: &Schema, probe: Probe<'_>, expire: Tick) -> NonNull<Self> {
         let key_len = probe.bytes.len();
-        let wide_at = wide_offset(key_len);
-        let size = HEAD + wide_at + schema.bytes();
-        let units = size.div_ceil(UNIT);
-        let layout = layout(units);
-        // SAFETY: the size is not zero.
-        let base = unsafe { std::alloc::alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else { std::alloc::handle_alloc_error(layout) };
-        // SAFETY: the allocation is longer than the head.
-        let tail = unsafe { base.add(HEAD) };
+        let size = HEAD + key_len + schema.bytes();
+        let small = |size: usize| u8::try_from(size).ok().filter(|size| *size != ELSEWHERE);
+        let (sizes, large) = match (small(key_len), small(size.div_ceil(UNIT))) {
+            (Some(key_len), Some(units)) => (Sizes { key_len, units }, 0),
+            _ => (Sizes { key_len: ELSEWHERE, units: ELSEWHERE }, LARGE),
+        };
+        let units = (size + large).div_ceil(UNIT);
+        let base = ebtree::intrusive::allocate(layout(units));
+        assert!(Link::takes(base.as_ptr().expose_provenance()), "an address that fits the link");
         let head = Self {
             life: Life::new(),
             update: AtomicU64::new(0),
-            next: AtomicPtr::new(core::ptr::null_mut()),
+            link: Link::new(sizes),
             hash: probe.hash,
-            tail,
             expire: AtomicU32::new(expire.low()),
-            key_len: u16::try_from(key_len).expect("KEY_SIZE_MAX is below 2^16"),
-            units: u16::try_from(units).expect("the key and 100 elements of each array fit"),
             tracked: Tracked::new(),
         };
         let entry = base.cast::<Self>();
         // SAFETY: ours, aligned, and large enough.
         unsafe { entry.write(head) };
-        // SAFETY: the tail has room for the key, which lies elsewhere.
-        unsafe { core::ptr::copy_nonoverlapping(probe.bytes.as_ptr(), tail.as_ptr(), key_len) };
+        // SAFETY: the allocation is longer than the head.
+        let tail = unsafe { base.add(HEAD) };
+        if large != 0 {
+            let fits = "the key and 100 elements of each array";
+            let sizes = [key_len, units].map(|size| u32::try_from(size).expect(fits));
+            // SAFETY: there is room for them, aligned to 16.
+            unsafe { tail.cast::<[u32; 2]>().write(sizes) };
+        }
+        // SAFETY: behind the sizes, and the allocation is longer.
+        let key = unsafe { tail.add(large) };
+        // SAFETY: room for the key, which lies elsewhere.
+        unsafe { core::ptr::copy_nonoverlapping(probe.bytes.as_ptr(), key.as_ptr(), key_len) };
+        // SAFETY: right behind the key, at most at the end of the allocation.
+        let rest = unsafe { key.add(key_len) };
         // Zeroed memory is a valid slot in ordinary builds; loom's atomics want to be made.
+        // SAFETY: up to the end of the allocation.
+        unsafe { rest.write_bytes(0, units * UNIT - HEAD - large - key_len) };
         #[cfg(loom)]
-        schema.initialise(|storage, Place(at)| {
+        schema.initialise(|storage, Place(back)| {
             // SAFETY: inside the allocation.
-            let slot = unsafe { tail.add(wide_at + at) };
+            let slot = unsafe { base.add(units * UNIT - back) };
             match storage {
                 // SAFETY: room for this slot, still private.
                 Storage::Rate => unsafe { slot.cast().write(FreqCtr::new()) },
@@ -127,21 +146,49 @@ impl Entry {
     pub(crate) unsafe fn deallocate(this: NonNull<Self>) {
         // SAFETY: 1 of the contract.
         let entry = unsafe { this.as_ref() };
-        let units = entry.units;
+        let units = entry.units();
         entry.tracked.end();
         if cfg!(loom) {
             // Loom does not see freed memory; kept, a wrong read meets the end marked above.
             return;
         }
         // SAFETY: allocated with this layout; nothing in an entry needs to be dropped.
-        unsafe { std::alloc::dealloc(this.as_ptr().cast(), layout(usize::from(units))) };
+        unsafe { ebtree::intrusive::deallocate(this.cast(), layout(units)) };
+    }
+
+    /// Returns the place so many bytes into the allocation, which is at least so long.
+    #[inline]
+    fn at(&self, offset: usize) -> NonNull<u8> {
+        let place = core::ptr::from_ref(self).addr() + offset;
+        // SAFETY: not null, since the entry is not.
+        unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(place)) }
+    }
+
+    /// Returns the sizes that did not fit into the link: those of the key and of the whole.
+    #[cold]
+    fn large(&self) -> [u32; 2] {
+        // SAFETY: `allocate` wrote them here, and nobody writes them again.
+        unsafe { self.at(HEAD).cast().read() }
+    }
+
+    /// Returns the size of the allocation in units of 16 bytes.
+    #[inline]
+    fn units(&self) -> usize {
+        match self.link.sizes().units {
+            ELSEWHERE => self.large()[1] as usize,
+            units => usize::from(units),
+        }
     }
 
     /// Returns the key's canonical bytes.
     #[inline]
     pub(crate) fn key_bytes(&self) -> &[u8] {
-        // SAFETY: `allocate` wrote `key_len` bytes here, and nobody writes them again.
-        unsafe { core::slice::from_raw_parts(self.tail.as_ptr(), usize::from(self.key_len)) }
+        let (at, len) = match self.link.sizes().key_len {
+            ELSEWHERE => (HEAD + LARGE, self.large()[0] as usize),
+            key_len => (HEAD, usize::from(key_len)),
+        };
+        // SAFETY: `allocate` wrote this many bytes here, and nobody writes them again.
+        unsafe { core::slice::from_raw_parts(self.at(at).as_ptr(), len) }
     }
 
     /// Returns what finds this entry.
@@ -149,7 +196,7 @@ impl Entry {
         Probe { hash: self.hash, bytes: self.key_bytes() }
     }
 
-    pub(crate) const fn hash(&self) -> u64 {
+    pub(crate) const fn hash(&self) -> u32 {
         self.hash
     }
 
@@ -184,9 +231,9 @@ impl Entry {
     }
 
     #[inline]
-    fn slot<T>(&self, Place(at): Place) -> NonNull<T> {
-        // SAFETY: the entry was allocated for the schema that the place comes from: inside the allocation.
-        unsafe { self.tail.add(wide_offset(usize::from(self.key_len)) + at) }.cast()
+    fn slot<T>(&self, Place(back): Place) -> NonNull<T> {
+        // The entry was allocated for the schema that the place comes from: inside the allocation.
+        self.at(self.units() * UNIT - back).cast()
     }
 
     /// Returns the slot of a `Storage::Ull` at `place` of the table's schema.
@@ -211,13 +258,8 @@ impl Entry {
     }
 }
 
-/// Where the slots begin, from the end of the head.
-const fn wide_offset(key_len: usize) -> usize {
-    (key_len + 7) & !7
-}
-
 fn layout(units: usize) -> Layout {
-    Layout::from_size_align(units * UNIT, UNIT).expect("at most 2^16 units of 16 bytes")
+    Layout::from_size_align(units * UNIT, UNIT).expect("no more than memory")
 }
 
 // SAFETY: 1. Hash and key are never written after `allocate`. 2. `align(16)`. 3. `unlinked` clears KEYED; whoever
@@ -245,7 +287,9 @@ unsafe impl Leaf for Entry {
             let byte = |bytes: &[u8]| bytes.get(at).copied().unwrap_or(0);
             let difference = byte(mine) ^ byte(key.bytes);
             if difference != 0 {
-                return Some(Probe::position(64 + 8 * at + difference.leading_zeros() as usize));
+                return Some(Probe::position(
+                    HASH_BITS + 8 * at + difference.leading_zeros() as usize,
+                ));
             }
         }
         None
@@ -254,8 +298,8 @@ unsafe impl Leaf for Entry {
     #[inline]
     fn bit(key: Probe<'_>, position: u16) -> bool {
         let index = usize::from(u16::MAX - position);
-        match index.checked_sub(64) {
-            None => key.hash << index >> 63 != 0,
+        match index.checked_sub(HASH_BITS) {
+            None => key.hash << index >> (HASH_BITS - 1) != 0,
             Some(index) => {
                 key.bytes.get(index / 8).is_some_and(|byte| byte << (index % 8) & 0x80 != 0)
             }
@@ -283,5 +327,55 @@ unsafe impl Leaf for Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry").field("life", &self.life.load()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::data::{Column, DataType, Storage};
+
+    /// Keys and slots of every size stay what they are, at either way of noting sizes.
+    #[test]
+    fn keys_and_slots_share_an_allocation() {
+        let column = |data_type, elements| Column { data_type, elements, period_ms: 1_000 };
+        let some = [
+            column(DataType::Gpc0, 1),
+            column(DataType::BytesInCnt, 1),
+            column(DataType::ConnRate, 1),
+        ];
+        let most = [column(DataType::Gpt, 100), column(DataType::GpcRate, 100), some[1]];
+        for columns in [&[][..], &some, &most] {
+            let schema = Schema::new(columns, false);
+            for len in [0, 1, 4, 5, 16, 253, 254, 255, 256, 4_000, 8_184] {
+                let bytes: Vec<u8> = (1..=251).cycle().take(len).collect();
+                let probe = Probe { hash: 7, bytes: &bytes };
+                let pointer = Entry::allocate(&schema, probe, Tick(9));
+                // SAFETY: ours.
+                let entry = unsafe { pointer.as_ref() };
+                assert_eq!(entry.probe(), probe);
+                for column in columns {
+                    for element in 0..column.elements {
+                        let (_, place) = schema.find(column.data_type, element).unwrap();
+                        match column.data_type.storage() {
+                            Storage::Rate => {
+                                assert_eq!(entry.rate(place).read(Tick(5), 1_000), 0);
+                                entry.rate(place).add(Tick(5), 1_000, 3);
+                            }
+                            Storage::Ull => {
+                                assert_eq!(entry.wide(place).swap(!0, Ordering::Relaxed), 0);
+                            }
+                            _ => assert_eq!(entry.narrow(place).swap(!0, Ordering::Relaxed), 0),
+                        }
+                    }
+                }
+                assert_eq!(entry.probe(), probe, "no slot lies in the key");
+                let size = HEAD + len + schema.bytes();
+                let large = len >= 255 || size > 254 * UNIT;
+                assert_eq!(entry.units(), (size + if large { LARGE } else { 0 }).div_ceil(UNIT));
+                // SAFETY: ours, and used no more.
+                unsafe { Entry::deallocate(pointer) };
+            }
+        }
     }
 }

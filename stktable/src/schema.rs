@@ -4,7 +4,7 @@ use crate::data::freq_ctr::FreqCtr;
 use crate::data::{Column, DataType, Storage};
 use crate::sync::{AtomicU32, AtomicU64};
 
-/// A slot of an entry, in bytes from the start of its slots.
+/// A slot of an entry: where it begins, in bytes back from the end of the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(pub(crate) usize);
 
@@ -38,7 +38,7 @@ const fn width(storage: Storage) -> usize {
 }
 
 impl Schema {
-    /// Lays out the columns, those of 8-byte words first. `server_key` is no column here: it has a slot for the number of a name.
+    /// Lays out the columns from the end of the entry, those of 8-byte words first. `server_key` is no column here: it has a slot for the number of a name.
     /// Where entries are `numbered`, they have one slot more.
     pub(crate) fn new(declared: &[Column], numbered: bool) -> Self {
         let mut columns: Vec<Column> = declared
@@ -53,7 +53,7 @@ impl Schema {
         let mut slot = |wanted: bool| {
             wanted.then(|| {
                 bytes += width(Storage::Ull);
-                Place(bytes - width(Storage::Ull))
+                Place(bytes)
             })
         };
         let number = slot(numbered);
@@ -64,12 +64,12 @@ impl Schema {
                 let storage = column.data_type.storage();
                 if is_wide(storage) == wide {
                     let slots = "at most 100 elements of each type";
+                    bytes += width(storage) * column.elements as usize;
                     by_type[usize::from(column.data_type.number())] = Slots {
                         first: u16::try_from(bytes).expect(slots),
                         elements: u16::try_from(column.elements).expect(slots),
                         period_ms: column.period_ms,
                     };
-                    bytes += width(storage) * column.elements as usize;
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Schema {
     #[inline]
     pub(crate) fn find(&self, data_type: DataType, element: u32) -> Option<(u32, Place)> {
         let slots = self.by_type[usize::from(data_type.number())];
-        let at = || usize::from(slots.first) + width(data_type.storage()) * element as usize;
+        let at = || usize::from(slots.first) - width(data_type.storage()) * element as usize;
         (element < u32::from(slots.elements)).then(|| (slots.period_ms, Place(at())))
     }
 
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_do_not_overlap_and_wide_ones_come_first() {
+    fn slots_do_not_overlap_and_are_aligned() {
         for numbered in [false, true] {
             let schema = Schema::new(
                 &[
@@ -143,21 +143,24 @@ mod tests {
                 numbered,
             );
             let mut taken = vec![0_u8; schema.bytes()];
+            let mut take = |Place(back): Place, width: usize| {
+                assert_eq!(back % width.min(8), 0, "aligned, as the end is");
+                let at = schema.bytes() - back;
+                taken[at..at + width].iter_mut().for_each(|byte| *byte += 1);
+            };
             assert_eq!((schema.number().is_some(), schema.name().is_some()), (numbered, true));
-            for Place(at) in [schema.number(), schema.name()].into_iter().flatten() {
-                taken[at..at + 8].iter_mut().for_each(|byte| *byte += 1);
+            for place in [schema.number(), schema.name()].into_iter().flatten() {
+                take(place, 8);
             }
             for column in schema.columns() {
                 for element in 0..column.elements {
                     let (_, place) = schema.find(column.data_type, element).unwrap();
-                    let Place(at) = place;
                     let width = match column.data_type.storage() {
                         Storage::Rate => 16,
                         Storage::Ull => 8,
                         _ => 4,
                     };
-                    assert_eq!(at % width.min(8), 0, "aligned");
-                    taken[at..at + width].iter_mut().for_each(|byte| *byte += 1);
+                    take(place, width);
                 }
                 assert_eq!(schema.find(column.data_type, column.elements), None);
             }

@@ -69,6 +69,8 @@ pub enum Mutant {
     NotClosed,
     /// `expiry`: an entry is filed without looking whether that must wake the sweeper.
     NoArm,
+    /// `updates`: what no session has read is trimmed too.
+    TrimUnread,
     /// `ordered`: a new entry is linked by its key before it is in the order.
     OrderedLate,
     /// `ordered`: an element is taken for whichever entry has its key.

@@ -13,7 +13,7 @@ const STEP: usize = 8;
 /// The smallest size. The word of a page counts no more cells.
 const SMALLEST: usize = 16;
 /// The largest size.
-const LARGEST: usize = 128;
+const LARGEST: usize = 256;
 /// No cell is aligned to more.
 const ALIGN: usize = 16;
 const CLASSES: usize = LARGEST / STEP + 1;
@@ -74,7 +74,7 @@ const fn class(layout: Layout) -> Option<usize> {
 
 /// Returns memory of this layout, whose size is not zero, or `None` if there is none.
 #[inline]
-pub(super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+pub(crate) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     match class(layout) {
         Some(class) => CACHE
             .try_with(|cache| cache.classes[class].allocate(class))
@@ -88,7 +88,7 @@ pub(super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 /// # Safety
 /// 1. `cell` came from `allocate` with this layout, and is nobody's. Called once.
 #[inline]
-pub(super) unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
+pub(crate) unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
     let Some(class) = class(layout) else {
         // SAFETY: 1 of the contract: of this size, so from the global allocator.
         unsafe { std::alloc::dealloc(cell.as_ptr(), layout) };

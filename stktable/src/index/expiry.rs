@@ -73,15 +73,15 @@ impl Chain {
         let first = NonNull::new(self.0)?;
         // SAFETY: FILED keeps the entry from being retired while it is in hand.
         let entry = unsafe { first.as_ref() };
-        // Relaxed: ours (E1), and ordered by the take (S1).
-        self.0 = entry.next.load(Ordering::Relaxed);
+        // Ours (E1), and ordered by the take (S1).
+        self.0 = entry.link.next();
         Some(first)
     }
 
     /// Puts an entry in hand in front.
     pub(crate) fn push(&mut self, entry: NonNull<Entry>) {
         // SAFETY: in hand, so not retired.
-        unsafe { entry.as_ref() }.next.store(self.0, Ordering::Relaxed);
+        unsafe { entry.as_ref() }.link.set_next(self.0);
         self.0 = entry.as_ptr();
     }
 
@@ -111,7 +111,7 @@ impl Head {
                 return false;
             }
             // SAFETY: in hand, so not retired.
-            unsafe { entry.as_ref() }.next.store(head, Ordering::Relaxed);
+            unsafe { entry.as_ref() }.link.set_next(head);
             // Release: S1. The head may have come back to the same entry meanwhile: it is still the chain we
             // link to, since chains are only taken whole.
             match self.0.compare_exchange_weak(
@@ -234,7 +234,7 @@ impl ExpiryIndex {
     }
 
     fn key(&self, entry: &Entry, at: Tick) -> u64 {
-        let shard = entry.hash() & ((1 << self.shard_bits) - 1);
+        let shard = u64::from(entry.hash()) & ((1 << self.shard_bits) - 1);
         at.0 >> self.granule << self.shard_bits | shard
     }
 

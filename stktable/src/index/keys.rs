@@ -38,7 +38,7 @@ const BITS_MAX: u32 = 24;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Position {
     tree: usize,
-    last: Option<(u64, Box<[u8]>)>,
+    last: Option<(u32, Box<[u8]>)>,
 }
 
 impl KeyIndex {
@@ -51,15 +51,21 @@ impl KeyIndex {
 
     #[inline]
     pub(crate) fn probe<'k>(&self, bytes: &'k [u8]) -> Probe<'k> {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(bytes);
-        Probe { hash: hasher.finish(), bytes }
+        // Half of it is kept: `2^24` trees, and eight bits more to tell their entries apart. After those come the bits of the keys.
+        Probe { hash: (self.hash(bytes) >> 32) as u32, bytes }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "at most 20 bits are left")]
+    /// Returns the keyed hash of a key.
     #[inline]
-    fn tree(&self, hash: u64) -> usize {
-        hash.checked_shr(64 - self.bits).unwrap_or(0) as usize
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    #[inline]
+    fn tree(&self, hash: u32) -> usize {
+        hash.checked_shr(u32::BITS - self.bits).unwrap_or(0) as usize
     }
 
     pub(crate) fn get(&self, probe: Probe<'_>) -> Option<Ref<'_, Entry>> {
@@ -185,7 +191,7 @@ impl KeyIndex {
     }
 
     /// Returns some entry at or after a place in the index, for sampling.
-    pub(crate) fn near(&self, hash: u64) -> Option<Ref<'_, Entry>> {
+    pub(crate) fn near(&self, hash: u32) -> Option<Ref<'_, Entry>> {
         let start = self.tree(hash);
         let here = self.forest.ge(start, Probe { hash, bytes: &[] });
         here.or_else(|| {

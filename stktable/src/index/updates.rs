@@ -8,7 +8,8 @@
 //!
 //! Every session keeps its own cursor. An entry that no session can have read yet (its seq is above the *frontier*) is
 //! not moved when it changes again: its value is read when it is sent. So a hot entry costs a fence and two
-//! loads per touch, and a slow peer never makes the index larger than the table.
+//! loads per touch, and a slow peer never makes the index larger than the table. Leaves that every session has behind it are *trimmed*; the
+//! entry keeps its seq, and gets another leaf when it changes again, since no seq that was read is above the frontier.
 //!
 //! The frontier is what keeps an update from being lost. Sequences are drawn before leaves are linked, so a session
 //! could pass the place of a leaf that is not there yet. It raises the frontier to where it is going to read *before* it
@@ -25,6 +26,7 @@
 //! S2  leaf linked; fence; `frontier` read <->  `frontier` is raised; fence; leaves are walked
 //! S3  leaf linked; fence; `update` read   <->  `update` is moved; fence; the old leaf is unlinked
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -53,7 +55,10 @@ unsafe impl Sync for Update {}
 
 impl Update {
     fn boxed(seq: u64, entry: NonNull<Entry>) -> NonNull<Self> {
-        NonNull::from(Box::leak(Box::new(Self { seq, entry, tracked: Tracked::new() })))
+        let leaf = ebtree::intrusive::allocate(Layout::new::<Self>()).cast::<Self>();
+        // SAFETY: of this layout, and ours alone.
+        unsafe { leaf.write(Self { seq, entry, tracked: Tracked::new() }) };
+        leaf
     }
 }
 
@@ -90,13 +95,14 @@ unsafe impl Leaf for Update {
     }
 
     unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: from `boxed`; freed once, when nobody reads it.
-        let update = unsafe { Box::from_raw(this.as_ptr()) };
-        update.tracked.end();
+        // SAFETY: nobody else reads it.
+        unsafe { this.as_ref() }.tracked.end();
         if cfg!(loom) {
             // Loom does not see freed memory; kept, a wrong read meets the end marked above.
-            Box::leak(update);
+            return;
         }
+        // SAFETY: from `boxed`; freed once, when nobody reads it. There is nothing to drop in it.
+        unsafe { ebtree::intrusive::deallocate(this.cast(), Layout::new::<Self>()) };
     }
 }
 
@@ -231,6 +237,17 @@ impl UpdateIndex {
     /// Unlinks the leaf of a dead entry. Its killer calls this before it clears QUEUED.
     pub(crate) fn forget(&self, dead: &Entry) {
         self.unlink(dead, seq_of(dead.update.load(Ordering::Acquire)));
+    }
+
+    /// Unlinks the first leaf if its seq is at most `upto`, which no session reads again. Returns whether it did.
+    ///
+    /// Whoever changes its entry later draws a new seq: this one is not above the frontier. Whoever is still about to link it, or helps to,
+    /// links it again, and it stays until it is trimmed again, moved or forgotten.
+    pub(crate) fn trim_first(&self, upto: u64) -> bool {
+        // Relaxed: raised before the session read, and it told the caller that it has.
+        let upto = upto.min(self.frontier.0.load(Ordering::Relaxed));
+        let upto = if mutant(Mutant::TrimUnread) { u64::MAX } else { upto };
+        self.leaves.take_end_if(TREE, true, |leaf| leaf.seq <= upto).is_some()
     }
 
     /// Returns the seq under which an entry stands, 0 if it has never been queued.

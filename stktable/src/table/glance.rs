@@ -67,11 +67,11 @@ impl<'e> Glance<'e> {
         self.table.declaration.key.key(self.key_bytes()).expect("a canonical key of this table")
     }
 
-    /// Returns a number that tells the entry from every other one that is alive, as dumps show it. It says nothing
-    /// of addresses.
+    /// Returns a number that tells the entry from every other one that is alive, as dumps show it: the keyed hash of its key. It says
+    /// nothing of addresses.
     #[must_use]
-    pub const fn id(&self) -> u64 {
-        self.entry.hash()
+    pub fn id(&self) -> u64 {
+        self.table.keys.hash(self.key_bytes())
     }
 
     /// Returns how many references to the entry there are: those who track it, and others that hold it now.

@@ -125,7 +125,7 @@ impl StickTable {
         for step in 0..SAMPLED {
             // The odd constant spreads the places over the index.
             let place = (start.wrapping_mul(SAMPLED) + step).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let Some(entry) = self.keys.near(place) else { continue };
+            let Some(entry) = self.keys.near((place >> 32) as u32) else { continue };
             let seen = entry.life.load();
             if self.kill(&entry, seen, Hands::Elsewhere) {
                 self.statistics.purged.fetch_add(1, Ordering::Relaxed);

@@ -56,6 +56,17 @@ impl StickTable {
         self.updates.last()
     }
 
+    /// Takes what every session has behind it out of the update order, where it has kept its place until now: entries whose latest change
+    /// has a sequence of at most `upto`. Does so for at most `budget` entries; returns whether there are more.
+    ///
+    /// `upto` is the lowest cursor of all sessions, of those among them that are to be resumed: of what their peers acknowledged.
+    /// Whoever begins below it later has to be told the whole table.
+    ///
+    /// Lock-free; expected `O(log n)` for each entry. Gives back some 32 bytes of each.
+    pub fn trim_updates(&self, upto: u64, budget: u32) -> bool {
+        (0..budget).all(|_| self.updates.trim_first(upto))
+    }
+
     /// Notes that a session sleeps until there are updates: [`Wake::updates`](super::Wake::updates) is called once there
     /// are. Look again with [`begin_updates`](Self::begin_updates) after this call, before sleeping.
     pub fn arm_updates(&self) {

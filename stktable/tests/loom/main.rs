@@ -9,3 +9,4 @@ mod names;
 mod ordered;
 mod steps;
 mod table;
+mod trim;
