@@ -74,20 +74,30 @@ fn report(quick: bool, workloads: &[tree::Workload], tables: bool) {
     }
     if tables {
         report_tables(sizes, &plans);
+        report_lives(sizes);
     }
 }
 
 fn report_tables(sizes: &[u64], plans: &[Plan]) {
-    println!("\n| workload | entries | threads | table | Mops/s | stktable ÷ it |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("\n| workload | entries | threads | table | Mops/s | stktable ÷ it | at once ÷ it |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for n in sizes {
         for spread in [table::Spread::Uniform, table::Spread::Zipf] {
             for plan in plans {
                 let clients = u32::try_from(*n).expect("at most 2^32 clients");
                 let reached = table::compare_track(clients, spread, *plan);
-                rows(&format!("track, {}", spread.name()), *n, *plan, 1, &reached);
+                rows(&format!("track, {}", spread.name()), *n, *plan, 2, &reached);
             }
         }
+    }
+}
+
+fn report_lives(sizes: &[u64]) {
+    for n in sizes {
+        println!("\n| {n} entries | threads | |\n| --- | --- | --- |");
+        table::life::measure(u32::try_from(*n).expect("at most 2^32 clients"), |figure| {
+            println!("{figure}");
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! The table beside maps of the same counters that have neither expiry nor purge nor an update order.
 
 mod keys;
+pub mod life;
 mod locked;
 #[cfg(feature = "rivals")]
 mod rivals;
@@ -9,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ebtree::Domain;
-use stktable::table::{Event, Options, StickTable};
+use stktable::table::{EntryRef, Event, Options, StickTable};
 use stktable::{DataType, Declaration, Key, KeySpec, Tick};
 
 use self::keys::Sequence;
@@ -25,6 +26,42 @@ pub(crate) const PERIOD_MS: u64 = 10_000;
 pub(crate) trait Clients: Sync {
     /// Finds or creates a client, and counts in two counters and a rate.
     fn request(&self, client: u32, now: u64);
+
+    /// The same for many clients.
+    fn requests(&self, clients: &[u32], now: u64) {
+        clients.iter().for_each(|client| self.request(*client, now));
+    }
+}
+
+/// Our table, asked for many clients at once.
+struct Batched(StickTable);
+
+impl Clients for Batched {
+    fn request(&self, client: u32, now: u64) {
+        self.0.request(client, now);
+    }
+
+    fn requests(&self, clients: &[u32], now: u64) {
+        let now = Tick(now);
+        for clients in clients.chunks(AT_ONCE) {
+            let mut keys = [const { None }; AT_ONCE];
+            for (place, client) in keys.iter_mut().zip(clients) {
+                *place = Some(key(*client));
+            }
+            self.0.get_or_create_many_with(keys.iter().flatten(), now, |_, entry| {
+                count(&entry.expect("there is room"), now);
+            });
+        }
+    }
+}
+
+/// Clients of a batch.
+const AT_ONCE: usize = 32;
+
+fn count(entry: &EntryRef<'_>, now: Tick) {
+    entry.add(DataType::Gpc0, 0, 1, now);
+    entry.count(Event::HttpRequest, 1, now);
+    entry.touch(now);
 }
 
 /// What the others keep of a client, where somebody else sees to it that one thread at a time changes it.
@@ -75,9 +112,7 @@ impl Clients for StickTable {
     fn request(&self, client: u32, now: u64) {
         let now = Tick(now);
         let entry = self.get_or_create(&key(client), now).expect("there is room");
-        entry.add(DataType::Gpc0, 0, 1, now);
-        entry.count(Event::HttpRequest, 1, now);
-        entry.touch(now);
+        count(&entry, now);
     }
 }
 
@@ -96,7 +131,10 @@ pub(crate) fn probe_track(n: u32, times: u64) {
 /// update order too.
 #[must_use]
 pub fn compare_track(n: u32, spread: Spread, plan: Plan) -> Vec<Reached> {
-    let mut all: Vec<(&str, Box<dyn Clients>)> = vec![("stktable", Box::new(table(n)))];
+    let mut all: Vec<(&str, Box<dyn Clients>)> = vec![
+        ("stktable", Box::new(table(n))),
+        ("stktable, 32 at once", Box::new(Batched(table(n)))),
+    ];
     all.extend(locked::all());
     #[cfg(feature = "rivals")]
     all.extend(rivals::all(n));
@@ -113,9 +151,7 @@ pub fn compare_track(n: u32, spread: Spread, plan: Plan) -> Vec<Reached> {
             let sequence = &sequence;
             Contestant::new(name, move |random| {
                 let now = clock.fetch_add(1, Ordering::Relaxed);
-                for client in sequence.batch(random) {
-                    clients.request(*client, now);
-                }
+                clients.requests(sequence.batch(random), now);
                 BATCH
             })
         })

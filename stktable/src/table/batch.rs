@@ -72,18 +72,60 @@ impl StickTable {
     ) -> Vec<Result<Tracker<'_>, TableFull>> {
         let mut all = Vec::new();
         self.find_many(keys, now, |key, probe, entry| {
-            let there = entry.and_then(|entry| self.glance(entry, now)?.hold(self));
-            let entry = match (there, probe) {
-                (Some(there), _) => Ok(there),
-                // Absent, over, or created meanwhile by an earlier key of the batch.
-                (None, Some(probe)) => {
-                    self.get_or_create_at(probe, now, now + self.delay_ms()).map(|(entry, _)| entry)
-                }
-                (None, None) => panic!("a key of this table's type, not {:?}", key.ty()),
-            };
+            let entry = self.found_or_created(key, probe, entry, now);
             all.push(entry.map(|entry| Tracker::begin(entry, self.delay_ms(), now)));
         });
         all
+    }
+
+    /// Calls `visit` with each key and its entry, which is created first if it is absent; see [`get_or_create`](Self::get_or_create). What
+    /// counts many events costs least this way: nothing is collected.
+    ///
+    /// `visit` may use this and other tables, may take any time, and may keep the entries.
+    ///
+    /// # Panics
+    /// When a key is of another table's type. Those before it have been visited then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use stktable::{DataType, Declaration, Key, KeySpec, StickTable, Tick};
+    /// let declaration =
+    ///     Declaration::builder("t", KeySpec::INTEGER).size(100).store(DataType::Gpc0).build()?;
+    /// let (table, now) = (StickTable::new(declaration), Tick(1_000));
+    /// table.get_or_create_many_with(&[7, 8, 7].map(Key::from), now, |_, entry| {
+    ///     if let Ok(entry) = entry {
+    ///         entry.add(DataType::Gpc0, 0, 1, now);
+    ///         entry.touch(now);
+    ///     }
+    /// });
+    /// assert_eq!(table.fetch(&Key::from(7), DataType::Gpc0, 0, now), Some(2));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_or_create_many_with<'t, 'k>(
+        &'t self,
+        keys: impl IntoIterator<Item = &'k Key>,
+        now: Tick,
+        mut visit: impl FnMut(&'k Key, Result<EntryRef<'t>, TableFull>),
+    ) {
+        self.find_many(keys, now, |key, probe, entry| {
+            visit(key, self.found_or_created(key, probe, entry, now));
+        });
+    }
+
+    /// Returns an entry that was looked up, with a reference, or creates it.
+    fn found_or_created(
+        &self,
+        key: &Key,
+        probe: Option<Probe<'_>>,
+        found: Option<&Entry>,
+        now: Tick,
+    ) -> Result<EntryRef<'_>, TableFull> {
+        if let Some(entry) = found.and_then(|entry| self.glance(entry, now)?.hold(self)) {
+            return Ok(entry);
+        }
+        // Absent, over, or created meanwhile by an earlier key of the batch.
+        let Some(probe) = probe else { panic!("a key of this table's type, not {:?}", key.ty()) };
+        self.get_or_create_at(probe, now, now + self.delay_ms()).map(|(entry, _)| entry)
     }
 
     /// Calls `visit` with each key, what finds it in this table (`None` for a key of another type), and the entry that has it,

@@ -114,6 +114,12 @@ impl Filter {
         Self(Kind::Prefix(prefix))
     }
 
+    /// Returns whether an entry passes all of these.
+    #[must_use]
+    pub fn all_pass(filters: &[Self], entry: Glance<'_>, now: Tick) -> bool {
+        filters.iter().all(|filter| filter.passes(entry, now))
+    }
+
     /// Returns whether an entry passes.
     #[must_use]
     pub fn passes(&self, entry: Glance<'_>, now: Tick) -> bool {

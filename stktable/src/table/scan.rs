@@ -56,15 +56,13 @@ impl StickTable {
         now: Tick,
         visit: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let passes = |entry: Glance<'_>| filters.iter().all(|filter| filter.passes(entry, now));
-        self.scan(now, passes, visit)
+        self.scan(now, |entry| Filter::all_pass(filters, entry, now), visit)
     }
 
     /// Walks over the entries that pass all filters; see [`Walk`](super::Walk). Where nothing else is done between two steps,
     /// [`for_each_matching`](Self::for_each_matching) is several times as fast.
     pub fn matching(&self, filters: &[Filter], now: Tick) -> impl Iterator<Item = EntryRef<'_>> {
-        self.entries(now)
-            .filter(move |entry| filters.iter().all(|filter| filter.passes(entry.glance(), now)))
+        self.entries(now).filter(move |entry| Filter::all_pass(filters, entry.glance(), now))
     }
 
     /// Returns the `n` entries with the largest values of one element, [as fetches read it](Glance::fetch), largest first, each with what it

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{EntryRef, Glance, StickTable};
+use super::{EntryRef, Filter, Glance, StickTable};
 use crate::index::keys::Position;
 use crate::tick::Tick;
 
@@ -51,6 +51,29 @@ impl Walk {
             table.glance(entry, now).map_or(ControlFlow::Continue(()), &mut visit)
         });
         visited.is_break()
+    }
+
+    /// Removes the next entries that pass all filters and are not in use, and looks at no more than `budget`. Returns whether there may be
+    /// more. Peers are not told.
+    ///
+    /// So a large table is cleared in slices that hold nobody up, between which whoever clears it does something else. An entry that is
+    /// changed while it is looked at is looked at again.
+    pub fn remove(
+        &mut self,
+        table: &StickTable,
+        filters: &[Filter],
+        budget: u32,
+        now: Tick,
+    ) -> bool {
+        let mut left = budget;
+        self.visit(table, now, |entry| {
+            if Filter::all_pass(filters, entry, now) {
+                let still = |held: &EntryRef<'_>| Filter::all_pass(filters, held.glance(), now);
+                table.remove_seen(entry, now, still);
+            }
+            left = left.saturating_sub(1);
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
     }
 }
 
