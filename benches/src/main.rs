@@ -32,6 +32,9 @@ enum Command {
         /// Only the tables.
         #[arg(long, conflicts_with = "workloads")]
         tables: bool,
+        /// Only what tables cost beside requests.
+        #[arg(long, conflicts_with_all = ["workloads", "tables"])]
+        lives: bool,
         /// Only these, instead of all.
         #[arg(long = "workload", value_enum)]
         workloads: Vec<tree::Workload>,
@@ -56,7 +59,7 @@ fn rows(what: &str, n: u64, plan: Plan, ours: usize, reached: &[Reached]) {
     }
 }
 
-fn report(quick: bool, workloads: &[tree::Workload], tables: bool) {
+fn report(quick: bool, workloads: &[tree::Workload], tables: bool, lives: bool) {
     let (slices, slice) = if quick { (3, 10) } else { (7, 25) };
     let plans =
         [1, 2, 8].map(|threads| Plan { slices, slice: Duration::from_millis(slice), threads });
@@ -74,6 +77,8 @@ fn report(quick: bool, workloads: &[tree::Workload], tables: bool) {
     }
     if tables {
         report_tables(sizes, &plans);
+    }
+    if lives {
         report_lives(sizes);
     }
 }
@@ -142,10 +147,11 @@ fn count_instructions(write: bool) -> ExitCode {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Report { quick, huge_pages, tables, workloads } => {
+        Command::Report { quick, huge_pages, tables, lives, workloads } => {
             ebtree::advise_huge_pages(huge_pages);
-            let all = workloads.is_empty() && !tables;
-            report(quick, if all { &tree::Workload::ALL } else { &workloads }, all || tables);
+            let all = workloads.is_empty() && !tables && !lives;
+            let workloads = if all { &tree::Workload::ALL[..] } else { &workloads };
+            report(quick, workloads, all || tables, all || lives);
         }
         Command::Instructions { record } => return count_instructions(record),
         Command::Probe { operation, times } => operation.probe(times),

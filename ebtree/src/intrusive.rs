@@ -286,7 +286,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
             if leaf.first_difference(key).is_some() || !is_it(leaf) {
                 return false;
             }
-            if walk.remove(depth).is_some() {
+            if walk.remove_and_forget(depth) {
                 return true;
             }
         }

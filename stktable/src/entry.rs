@@ -152,8 +152,12 @@ impl Entry {
             // Loom does not see freed memory; kept, a wrong read meets the end marked above.
             return;
         }
+        // By its address, since the pointer may have been made from a shared reference to the head.
+        let memory = core::ptr::with_exposed_provenance_mut(this.addr().get());
+        // SAFETY: the address of an entry is not null.
+        let memory = unsafe { NonNull::new_unchecked(memory) };
         // SAFETY: allocated with this layout; nothing in an entry needs to be dropped.
-        unsafe { ebtree::intrusive::deallocate(this.cast(), layout(units)) };
+        unsafe { ebtree::intrusive::deallocate(memory, layout(units)) };
     }
 
     /// Returns the place so many bytes into the allocation, which is at least so long.

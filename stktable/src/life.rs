@@ -77,11 +77,6 @@ impl Word {
         self.0 & index != 0
     }
 
-    /// Returns the word as it is after one reference was given back.
-    pub(crate) const fn without_reference(self) -> Self {
-        Self(self.0 - REFERENCE)
-    }
-
     /// Returns whether whoever brought about this word must retire the entry (L3).
     const fn is_over(self) -> bool {
         self.is_dead() && self.0 & INDEXES == 0

@@ -81,6 +81,18 @@ pub enum Mutant {
     NameReadOnce,
 }
 
+/// Asks the processor to bring a cache line in. Any address will do.
+#[inline]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // SAFETY: a hint, for any address; every x86_64 has the instruction.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = address;
+}
+
 /// Returns `order`, or `Relaxed` for the model that wants this protection taken out.
 #[inline]
 #[must_use]

@@ -329,7 +329,9 @@ impl StickTable {
                 return None;
             }
             if self.is_over(entry, now) && seen.references() == 0 {
-                if self.kill(entry, seen, kill::Hands::Elsewhere) {
+                // SAFETY: `entry` protects it.
+                if unsafe { self.kill(entry.as_ptr(), seen, kill::Hands::Elsewhere) } {
+                    self.sweep_after_kill();
                     self.statistics.expired.fetch_add(1, Ordering::Relaxed);
                     return None;
                 }

@@ -189,7 +189,7 @@ fn every_event_is_in_an_entry_or_was_taken_with_it() {
             move || {
                 let mut random = Random(u64::from(id));
                 let (mut counted, mut taken) = (0_u64, 0_u64);
-                let read = |entry: &stktable::EntryRef<'_>, now| {
+                let read = |entry: stktable::table::Glance<'_>, now| {
                     entry.read(DataType::BytesInCnt, 0, now).unwrap().cast_unsigned()
                 };
                 for step in 0..STEPS {

@@ -2,6 +2,7 @@
 
 use super::{Forest, Leaf, PhantomData, Ref};
 use crate::reclaim::{Protect, Reclaimer, Token};
+use crate::sync::prefetch;
 use crate::tree::lanes::{Lane, WIDTH, run};
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
@@ -39,6 +40,20 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
             }));
         });
         all
+    }
+
+    /// Asks for the memory of the root of a tree, for a caller that is about to change many trees. Only a hint.
+    #[inline]
+    pub fn prefetch_root(&self, tree: usize) {
+        prefetch(self.roots.get(tree).map_or(core::ptr::null(), core::ptr::from_ref));
+    }
+
+    /// Asks for the memory of what the root of a tree leads to; the root had better be there. Only a hint.
+    #[inline]
+    pub fn prefetch_first(&self, tree: usize) {
+        if let Some(root) = self.roots.get(tree) {
+            prefetch(root.load().address());
+        }
     }
 
     /// Calls `visit` for each key with its lane, which is done.

@@ -103,23 +103,36 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
     ///
     /// Linearization: the CAS that sets FLAG, or the one that empties the root edge.
     pub(crate) fn remove(&mut self, depth: Depth) -> Option<R::Guard> {
+        let address = self.operation.step(depth).value.address();
+        let guard = self.operation.guard(depth, address);
+        self.remove_and_forget(depth).then_some(guard)
+    }
+
+    /// The same for who does not look at the leaf any more. Returns whether this call removed it.
+    pub(crate) fn remove_and_forget(&mut self, depth: Depth) -> bool {
         let place = self.operation.step(depth);
-        let guard = self.operation.guard(depth, place.value.address());
         if depth == 0 {
-            let old = self.root.replace(place.value, Edge::NULL).ok()?;
-            self.unlinked(old);
-            return Some(guard);
+            let removed = self.root.replace(place.value, Edge::NULL);
+            if let Ok(old) = removed {
+                self.unlinked(old);
+            }
+            return removed.is_ok();
         }
         let flagged = place.value.flagged();
-        self.edge(place).replace(place.value, flagged).ok()?;
+        if self.edge(place).replace(place.value, flagged).is_err() {
+            return false;
+        }
         if self.help(depth) != Some(flagged) {
+            // Its slot has protected it until now; the descent takes that again.
+            let guard = self.operation.guard(depth, place.value.address());
             // Another thread changed the edge above, or the leaf beside this one was flagged too and went first: then
             // this one moved up. A descent for the leaf's key returns only with a clean path, so the leaf
             // is off it then.
-            // SAFETY: `guard` protects the leaf beyond the slots that the descent takes again.
+            // SAFETY: `guard` protects the leaf.
             let leaf = unsafe { place.value.leaf::<L>().as_ref() };
             self.descend(leaf.key());
+            drop(guard);
         }
-        Some(guard)
+        true
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use stktable::Tick;
 use stktable::table::{Filter, Removed, Walk};
-use stktable::{EntryRef, Tick};
 
 use super::parse::{self, Action, Refusal};
 use super::{Api, Level, PIECE_ENTRIES, Reply, Work};
@@ -53,18 +53,6 @@ pub(super) struct Clear {
 impl Clear {
     /// Removes the next entries. Returns whether there are more.
     pub(super) fn next(&mut self, now: Tick) -> bool {
-        let passes = |entry: &EntryRef<'_>| {
-            self.filters.iter().all(|filter| filter.passes(entry.glance(), now))
-        };
-        for _ in 0..PIECE_ENTRIES {
-            let Some(entry) = self.walk.next(&self.table, now) else { return false };
-            if passes(&entry) {
-                let key = entry.key();
-                drop(entry);
-                // Looked at again, and taken only as it was seen.
-                self.table.remove_if(&key, now, passes);
-            }
-        }
-        true
+        self.walk.remove(&self.table, &self.filters, PIECE_ENTRIES, now)
     }
 }

@@ -28,6 +28,8 @@
 //! S1  push, Release                  ->  take, Acquire           (`next`)
 //! S2  push; fence; `armed` is read  <->  `armed` is written; fence; the first tick is read
 
+mod hand;
+
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -36,6 +38,8 @@ use ebtree::{Domain, EbTree};
 use crate::entry::Entry;
 use crate::sync::{AtomicI64, AtomicPtr, AtomicU64, Mutant, fence, mutant, relax};
 use crate::tick::Tick;
+
+pub(crate) use hand::Hand;
 
 /// Key bits that pick one of the stacks of a tick.
 const SHARD_BITS: u32 = 2;
@@ -299,7 +303,7 @@ impl ExpiryIndex {
     }
 
     /// Takes the chains of the first tick that is due, and closes them. Returns its key too.
-    pub(crate) fn take_due(&self, now: Tick) -> Option<(u64, [Chain; 2])> {
+    fn take_due(&self, now: Tick) -> Option<(u64, [Chain; 2])> {
         let first = self.ticks.first()?;
         let key = *first.key();
         if self.due(key) > now.0 {

@@ -136,6 +136,13 @@ impl KeyIndex {
         });
     }
 
+    /// Unlinks the entry of a key if it is dead, whichever it is.
+    pub(crate) fn remove_dead(&self, probe: Probe<'_>) {
+        self.forest.remove_if(self.tree(probe.hash), probe, |other| {
+            other.life.load().is_dead() || mutant(Mutant::UnlinkAny)
+        });
+    }
+
     /// Returns the next entry of a walk, in the order of (tree, hash, key), and moves the position behind it.
     ///
     /// An entry that stands in the index during the whole walk is returned once.
@@ -188,6 +195,23 @@ impl KeyIndex {
             }
             visited
         })
+    }
+
+    /// Asks for the root of an entry that is going to be removed.
+    #[inline]
+    pub(crate) fn prefetch_root(&self, entry: &Entry) {
+        if cfg!(not(loom)) {
+            self.forest.prefetch_root(self.tree(entry.hash()));
+        }
+    }
+
+    /// Asks for what that leads to.
+    #[inline]
+    pub(crate) fn prefetch_first(&self, entry: &Entry) {
+        // In models it would be so many steps more.
+        if cfg!(not(loom)) {
+            self.forest.prefetch_first(self.tree(entry.hash()));
+        }
     }
 
     /// Returns some entry at or after a place in the index, for sampling.

@@ -236,7 +236,10 @@ impl UpdateIndex {
 
     /// Unlinks the leaf of a dead entry. Its killer calls this before it clears QUEUED.
     pub(crate) fn forget(&self, dead: &Entry) {
-        self.unlink(dead, seq_of(dead.update.load(Ordering::Acquire)));
+        // Whoever linked a leaf of the entry had a reference of it, which the killer has seen dropped: what is linked is seen here.
+        if !self.leaves.is_empty(TREE) {
+            self.unlink(dead, seq_of(dead.update.load(Ordering::Acquire)));
+        }
     }
 
     /// Unlinks the first leaf if its seq is at most `upto`, which no session reads again. Returns whether it did.

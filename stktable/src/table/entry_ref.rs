@@ -378,7 +378,9 @@ impl Drop for EntryRef<'_> {
         }
         if !table.is_over(&entry, table.clock()) {
             entry.life.clear_overdue(seen);
-        } else if table.kill(&entry, seen, Hands::Elsewhere) {
+        // SAFETY: `entry` protects it.
+        } else if unsafe { table.kill(entry.as_ptr(), seen, Hands::Elsewhere) } {
+            table.sweep_after_kill();
             table.statistics.expired.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use super::StickTable;
 use super::kill::Hands;
 use crate::entry::Entry;
-use crate::life::FILED;
+use crate::index::expiry::Hand;
 use crate::sync::{Mutant, mutant, relax};
 use crate::tick::Tick;
 
@@ -47,22 +47,16 @@ impl StickTable {
         if self.delay_ms() == 0 {
             return done;
         }
-        while done.visited < budget {
-            let Some((key, chains)) = self.expiry.take_due(now) else { break };
-            for mut chain in chains {
-                while done.visited < budget {
-                    let Some(entry) = chain.pop() else { break };
-                    done.visited += 1;
-                    match self.settle(entry, |entry| self.is_over(entry, now)) {
-                        Fate::Gone => {}
-                        Fate::Killed => done.expired += 1,
-                        Fate::Alive => self.file_again(entry, now),
-                    }
-                }
-                // Not woken for this: the caller is told that there is more.
-                let _ = self.expiry.put_back(key, chain);
+        let mut hand = Hand::new(&self.expiry, &self.keys, now, budget);
+        while let Some(entry) = hand.pop() {
+            done.visited += 1;
+            match self.settle(entry, |entry| self.is_over(entry, now)) {
+                Fate::Gone => {}
+                Fate::Killed => done.expired += 1,
+                Fate::Alive => self.file_again(entry, now),
             }
         }
+        drop(hand);
         self.statistics.expired.fetch_add(u64::from(done.expired), Ordering::Relaxed);
         done.more = self.expiry.next_due().is_some_and(|due| due <= now);
         done
@@ -84,21 +78,20 @@ impl StickTable {
 
     /// Deals with an entry in hand: takes it off if it is dead, kills it if `doomed` says so and nobody uses it. One that
     /// is doomed and in use is marked, so that whoever lets go of it last looks again.
-    pub(super) fn settle(&self, entry: NonNull<Entry>, doomed: impl Fn(&Entry) -> bool) -> Fate {
-        // Protected beyond FILED, which a kill clears before it is done with the entry.
-        // SAFETY: FILED, and in our hand: not retired before we clear that.
-        let entry = unsafe { self.keys.forest().protect(entry) };
+    pub(super) fn settle(&self, pointer: NonNull<Entry>, doomed: impl Fn(&Entry) -> bool) -> Fate {
+        // SAFETY: FILED, and in our hand: not retired before that is cleared, which is the last thing done below.
+        let entry = unsafe { pointer.as_ref() };
         loop {
-            let early = mutant(Mutant::DateFirst).then(|| doomed(&entry));
+            let early = mutant(Mutant::DateFirst).then(|| doomed(entry));
             // Acquire, before the date is read (`life`: the generation).
             let seen = entry.life.load();
             if seen.is_dead() {
                 // Its killer has counted it for us, or is about to.
                 self.expiry.dead.fetch_sub(1, Ordering::Relaxed);
-                self.clear_filed(&entry);
+                self.clear_filed(pointer);
                 return Fate::Gone;
             }
-            if !early.unwrap_or_else(|| doomed(&entry)) {
+            if !early.unwrap_or_else(|| doomed(entry)) {
                 // If it dies now, its killer counts it, and whoever has it in hand next finds it.
                 return Fate::Alive;
             }
@@ -107,18 +100,12 @@ impl StickTable {
                 if seen.is_overdue() || entry.life.set_overdue(seen) {
                     return Fate::Alive;
                 }
-            } else if self.kill(&entry, seen, Hands::Own) {
-                self.clear_filed(&entry);
+            // SAFETY: in hand, and handed over.
+            } else if unsafe { self.kill(pointer, seen, Hands::Own) } {
                 return Fate::Killed;
             }
             // Touched, let go or killed meanwhile.
             relax();
-        }
-    }
-
-    fn clear_filed(&self, entry: &ebtree::intrusive::Ref<'_, Entry>) {
-        if entry.life.clear(FILED) {
-            self.retire(entry.as_ptr());
         }
     }
 

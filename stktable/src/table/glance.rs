@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::{EntryRef, StickTable, Value};
 use crate::data::{DataType, Storage};
-use crate::entry::{Entry, Probe};
+use crate::entry::Entry;
 use crate::key::Key;
 use crate::tick::Tick;
 
@@ -39,11 +39,6 @@ impl<'e> Glance<'e> {
 
     pub(super) const fn entry(self) -> &'e Entry {
         self.entry
-    }
-
-    /// Returns what finds the entry.
-    pub(super) fn probe(self) -> Probe<'e> {
-        self.entry.probe()
     }
 
     /// Returns the table.

@@ -128,6 +128,7 @@ impl StickTable {
             Removed::Busy => busy += 1,
             Removed::Missing => {}
         });
+        self.sweep_after_many();
         (removed, busy)
     }
 }

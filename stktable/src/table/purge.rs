@@ -127,7 +127,9 @@ impl StickTable {
             let place = (start.wrapping_mul(SAMPLED) + step).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let Some(entry) = self.keys.near((place >> 32) as u32) else { continue };
             let seen = entry.life.load();
-            if self.kill(&entry, seen, Hands::Elsewhere) {
+            // SAFETY: `entry` protects it.
+            if unsafe { self.kill(entry.as_ptr(), seen, Hands::Elsewhere) } {
+                self.sweep_after_kill();
                 self.statistics.purged.fetch_add(1, Ordering::Relaxed);
                 return true;
             }

@@ -2,6 +2,7 @@
 
 use core::ops::ControlFlow;
 
+use super::kill::Sweep;
 use super::{EntryRef, Filter, Glance, StickTable};
 use crate::index::keys::Position;
 use crate::tick::Tick;
@@ -13,6 +14,8 @@ use crate::tick::Tick;
 #[derive(Clone, Debug, Default)]
 pub struct Walk {
     position: Position,
+    /// What [`remove`](Self::remove) has to do when it is through.
+    sweep: Option<Sweep>,
 }
 
 impl Walk {
@@ -56,8 +59,8 @@ impl Walk {
     /// Removes the next entries that pass all filters and are not in use, and looks at no more than `budget`. Returns whether there may be
     /// more. Peers are not told.
     ///
-    /// So a large table is cleared in slices that hold nobody up, between which whoever clears it does something else. An entry that is
-    /// changed while it is looked at is looked at again.
+    /// So a large table is cleared in slices that hold nobody up, between which whoever clears it does something else; when all are
+    /// removed, their memory is given back in slices too. An entry that is changed while it is looked at is looked at again.
     pub fn remove(
         &mut self,
         table: &StickTable,
@@ -65,15 +68,18 @@ impl Walk {
         budget: u32,
         now: Tick,
     ) -> bool {
-        let mut left = budget;
-        self.visit(table, now, |entry| {
-            if Filter::all_pass(filters, entry, now) {
-                let still = |held: &EntryRef<'_>| Filter::all_pass(filters, held.glance(), now);
-                table.remove_seen(entry, now, still);
+        if self.sweep.is_none() {
+            let mut left = budget;
+            let more = self.visit(table, now, |entry| {
+                table.remove_seen(entry, now, |entry| Filter::all_pass(filters, entry, now));
+                left = left.saturating_sub(1);
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if more {
+                return true;
             }
-            left = left.saturating_sub(1);
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
+        }
+        self.sweep.get_or_insert_with(|| Sweep::new(table)).next(table, budget)
     }
 }
 
