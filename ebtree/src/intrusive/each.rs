@@ -12,7 +12,7 @@ use crate::tree::ordered::Outcome;
 /// Steps after which a walk begins a new operation, so that what its thread retires meanwhile can be freed.
 const STEPS: usize = if cfg!(loom) { 2 } else { 256 };
 /// Trees whose first object is asked for before it is their turn.
-const AHEAD: usize = 8;
+const AHEAD: usize = 32;
 
 /// A walk over one tree or over several, one after the other.
 struct Each<'t, L: Leaf, R: Reclaimer = Domain> {
@@ -144,13 +144,17 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         trees: Range<usize>,
         mut visit: impl FnMut(NonNull<L>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let end = trees.end;
-        let mut trees = self.taken(trees).peekable();
-        let Some(first) = trees.peek() else { return ControlFlow::Continue(()) };
-        let mut each = Each::begin(self, *first);
-        for tree in trees {
-            if tree + AHEAD < end {
-                prefetch(self.roots[tree + AHEAD].load().address());
+        let mut taken = self.taken(trees);
+        // Trees that are not empty, what each begins with asked for, in a ring: the next one stands at `turn`.
+        let mut coming: [Option<usize>; AHEAD] = core::array::from_fn(|_| self.ask(taken.next()));
+        let Some(first) = coming[0] else { return ControlFlow::Continue(()) };
+        let mut each = Each::begin(self, first);
+        let mut turn = 0;
+        while let Some(tree) = coming[turn] {
+            coming[turn] = self.ask(taken.next());
+            turn = (turn + 1) % AHEAD;
+            if let Some(tree) = coming[(turn + AHEAD / 2) % AHEAD] {
+                each.walk.ask_below(&self.roots[tree]);
             }
             if each.steps >= STEPS {
                 each = each.renew(tree);
@@ -160,6 +164,15 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
             each = each.tree(tree, Bound::Unbounded, true, &mut visit)?;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Asks for what a tree begins with, before it is its turn.
+    #[inline]
+    fn ask(&self, tree: Option<usize>) -> Option<usize> {
+        if let Some(tree) = tree {
+            prefetch(self.roots[tree].load().address());
+        }
+        tree
     }
 
     /// Returns whether a tree was empty at some instant of the call: one load.

@@ -81,6 +81,22 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
         self.descend_by(|_| !forward)
     }
 
+    /// Asks for both children of the node that a tree begins with, if it does, before the walk turns to that tree. Uses the first
+    /// slot of the path, which protects nothing any more.
+    #[inline]
+    pub(crate) fn ask_below(&self, root: &AtomicEdge) {
+        let value = root.load();
+        let Some(node) = value.clean_node() else { return };
+        self.operation.publish(0, value.address());
+        // S1 and I6, as in `descend_by`.
+        if root.load() == value {
+            // SAFETY: slot 0 protects it, as just checked.
+            let node = unsafe { node.as_ref() };
+            prefetch(node.edge(false).load().address());
+            prefetch(node.edge(true).load().address());
+        }
+    }
+
     /// The near end of the child recorded at `level`: its smallest leaf if `forward`.
     fn near_end(&mut self, level: usize, forward: bool) -> Outcome {
         if self.operation.step(level).value.is_leaf() {
