@@ -176,6 +176,25 @@ impl KeySpec {
         }
     }
 
+    /// Returns the bytes of the key that [`key`](Self::key) would return, where they are the beginning of these: without a copy.
+    /// `None` where they are too few, or for a key of fixed width too many.
+    #[inline]
+    #[must_use]
+    pub fn canonical(self, bytes: &[u8]) -> Option<&[u8]> {
+        let size = self.size as usize;
+        match self.ty {
+            KeyType::Integer | KeyType::Ip | KeyType::Ipv6 => {
+                (bytes.len() == size).then_some(bytes)
+            }
+            KeyType::String => {
+                let kept = bytes.get(..size - 1).unwrap_or(bytes);
+                let end = kept.iter().position(|byte| *byte == 0).unwrap_or(kept.len());
+                kept.get(..end)
+            }
+            KeyType::Binary => bytes.get(..size),
+        }
+    }
+
     /// Returns the key that this text means on a command line.
     ///
     /// Addresses are taken in either family and cast as HAProxy casts them (an IPv4-mapped,

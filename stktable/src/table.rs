@@ -362,14 +362,28 @@ impl StickTable {
         if let Some(Found::Held(held)) = self.find_quickly(probe, now) {
             return Ok((held, false));
         }
+        self.create_at(probe, false, now, until)
+    }
+
+    /// Creates an entry, unless there is one. `absent` says that there was none a moment ago, which saves a look if that is still so.
+    fn create_at(
+        &self,
+        probe: Probe<'_>,
+        mut absent: bool,
+        now: Tick,
+        until: Tick,
+    ) -> Result<(EntryRef<'_>, bool), TableFull> {
         loop {
-            let there = self.keys.get(probe);
-            if let Some(entry) = &there
-                && let Some(held) = self.enter(entry, now)
-            {
-                return Ok((held, false));
+            // Without a place an entry that came meanwhile is to be found first, before another is purged for it.
+            if !core::mem::take(&mut absent) || !self.take_place() {
+                let there = self.keys.get(probe);
+                if let Some(entry) = &there
+                    && let Some(held) = self.enter(entry, now)
+                {
+                    return Ok((held, false));
+                }
+                self.reserve(now)?;
             }
-            self.reserve(now)?;
             // Held by us, KEYED and FILED set beforehand: not killable, so nobody misses the stack
             // it does not stand in yet.
             let new = Entry::allocate(&self.schema, probe, until);

@@ -4,7 +4,7 @@
 use std::thread;
 
 use ebtree::Domain;
-use stktable::table::{Options, StickTable};
+use stktable::table::{Learned, Options, StickTable, Value};
 use stktable::{DataType, Declaration, Key, KeySpec, Tick};
 
 const START: Tick = Tick((1 << 32) - 20_000);
@@ -147,4 +147,82 @@ fn batches_of_many_threads_count_each_key() {
             [DataType::Gpc0, DataType::ConnCnt].map(|column| entry.read(column, 0, START));
         assert_eq!(counted, connections);
     }
+}
+
+/// What became of each update, and what the table holds afterwards, with what is left to live.
+type Outcome = (Vec<&'static str>, Vec<(Key, i64, u32)>);
+
+/// Learns the updates in two ways.
+fn learned(size: u32, updates: &[(Key, Option<u32>, u32)]) -> [Outcome; 2] {
+    [false, true].map(|together| {
+        let declaration = Declaration::builder("t", KeySpec::INTEGER)
+            .size(size)
+            .expire_ms(60_000)
+            .nopurge()
+            .store(DataType::Gpc0)
+            .build()
+            .unwrap();
+        let table = StickTable::with(declaration, Options::new().domain(Domain::with_batch(4)));
+        // Some are there: one held and over, one only over, one alive.
+        let held = table.get_or_create_for(&key(1), 10, START).unwrap();
+        drop(table.get_or_create_for(&key(2), 10, START).unwrap());
+        drop(table.get_or_create(&key(3), START).unwrap());
+        let now = START + 20;
+        let store = |learned: Result<Learned<'_>, _>, value: u32| match learned {
+            Ok(Learned::Entry(entry)) => {
+                entry.store(DataType::Gpc0, 0, Value::Uint(value));
+                if entry.is_new() { "new" } else { "again" }
+            }
+            Ok(Learned::Over) => "over",
+            Err(_) => "full",
+        };
+        let mut became = Vec::new();
+        if together {
+            let of = |update| {
+                let (key, expire_ms, _): &(Key, Option<u32>, u32) = update;
+                (key.as_bytes(), *expire_ms)
+            };
+            table.learn_many(updates, of, now, |update, learned| {
+                became.push(store(learned, update.2));
+            });
+        } else {
+            for (key, expire_ms, value) in updates {
+                became.push(store(table.learn(key, *expire_ms, now), *value));
+            }
+        }
+        let mut rows: Vec<_> = table
+            .entries(now)
+            .map(|entry| {
+                let value = entry.read(DataType::Gpc0, 0, now).unwrap();
+                (entry.key(), value, entry.expires_in(now))
+            })
+            .collect();
+        rows.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        drop(held);
+        (became, rows)
+    })
+}
+
+#[test]
+fn many_are_learned_as_one_by_one() {
+    for size in [3, 5, 20, 1000] {
+        for count in [0, 1, 2, 16, 17, 40, 200] {
+            // Keys come again, within a group that is looked up together and in later ones; some are over when they come.
+            let updates: Vec<_> = (0..count)
+                .map(|at: u32| {
+                    let expire_ms = [None, Some(5_000), Some(0), Some(u32::MAX)][at as usize % 4];
+                    (key(at * at % 23), expire_ms, at)
+                })
+                .collect();
+            let [apart, together] = learned(size, &updates);
+            assert_eq!(apart, together, "{count} in a table of {size}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a key of this table's type")]
+fn keys_of_another_width_are_not_learned() {
+    let short: &[u8] = &[1, 2, 3];
+    table(10).learn_many(&[short], |bytes| (*bytes, None), START, |_, _| {});
 }

@@ -48,6 +48,7 @@ impl<'e> Glance<'e> {
     }
 
     /// Returns the key's canonical bytes.
+    #[inline]
     #[must_use]
     pub fn key_bytes(&self) -> &'e [u8] {
         self.entry.key_bytes()
@@ -76,6 +77,7 @@ impl<'e> Glance<'e> {
     }
 
     /// Returns the milliseconds left to live: 0 when the entry is over, or never expires.
+    #[inline]
     #[must_use]
     pub fn expires_in(&self, now: Tick) -> u32 {
         if self.table.delay_ms() == 0 {

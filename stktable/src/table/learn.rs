@@ -2,6 +2,7 @@
 
 use super::{EntryRef, StickTable, TableFull, Value};
 use crate::data::DataType;
+use crate::entry::Probe;
 use crate::key::Key;
 use crate::tick::Tick;
 
@@ -23,6 +24,15 @@ pub struct Learning<'t> {
     now: Tick,
 }
 
+/// What is known of an entry before it is learned.
+enum Sought<'t> {
+    Found(EntryRef<'t>),
+    /// There was none a moment ago.
+    Absent,
+    /// Nothing, or that it is dead or over.
+    NotYet,
+}
+
 impl StickTable {
     /// Begins to learn an entry: creates it if it is absent, and sets its date.
     ///
@@ -41,17 +51,67 @@ impl StickTable {
         now: Tick,
     ) -> Result<Learned<'_>, TableFull> {
         self.observe(now);
+        let bytes = self.canonical(key).expect("a key of this table's type");
+        self.learn_at(self.keys.probe(bytes), Sought::NotYet, expire_ms, now)
+    }
+
+    /// Begins to learn many entries, one after the other, in their order; see [`learn`](Self::learn). `of` says the bytes of the
+    /// key of an update, and what is left to live. `visit` stores what came with it.
+    ///
+    /// Each is as if learned by itself, but they are looked up side by side, which is several times as fast in a large table.
+    ///
+    /// # Panics
+    /// When a key is not canonical for this table: what [`KeySpec::canonical`](crate::KeySpec::canonical) returns is.
+    pub fn learn_many<'u, U>(
+        &self,
+        updates: &'u [U],
+        of: impl Fn(&'u U) -> (&'u [u8], Option<u32>),
+        now: Tick,
+        mut visit: impl FnMut(&'u U, Result<Learned<'_>, TableFull>),
+    ) {
+        self.observe(now);
+        let spec = self.declaration.key;
+        let probes = updates.iter().map(|update| {
+            let bytes = of(update).0;
+            assert_eq!(spec.canonical(bytes), Some(bytes), "a key of this table's type");
+            self.keys.probe(bytes)
+        });
+        let mut rest = updates.iter();
+        self.keys.get_many_with(probes, |probe, entry| {
+            let Some(update) = rest.next() else { return };
+            let sought = match entry {
+                None => Sought::Absent,
+                Some(entry) => {
+                    let held = self.glance(entry, now).and_then(|entry| entry.hold(self));
+                    held.map_or(Sought::NotYet, Sought::Found)
+                }
+            };
+            visit(update, self.learn_at(probe, sought, of(update).1, now));
+        });
+    }
+
+    /// Begins to learn an entry, which may have been looked for already.
+    #[inline]
+    fn learn_at<'t>(
+        &'t self,
+        probe: Probe<'_>,
+        sought: Sought<'t>,
+        expire_ms: Option<u32>,
+        now: Tick,
+    ) -> Result<Learned<'t>, TableFull> {
         let delay = self.delay_ms();
         let left = expire_ms.map_or(delay, |sent| sent.min(delay));
         let until = now + left;
-        let bytes = self.canonical(key).expect("a key of this table's type");
-        let (entry, created) = if delay != 0 && left == 0 {
-            match self.find(self.keys.probe(bytes), now) {
-                Some(entry) => (entry, false),
-                None => return Ok(Learned::Over),
+        let (entry, created) = match sought {
+            Sought::Found(entry) => (entry, false),
+            Sought::Absent | Sought::NotYet if delay != 0 && left == 0 => {
+                match self.find(probe, now) {
+                    Some(entry) => (entry, false),
+                    None => return Ok(Learned::Over),
+                }
             }
-        } else {
-            self.get_or_create_until(bytes, now, until)?
+            Sought::Absent => self.create_at(probe, true, now, until)?,
+            Sought::NotYet => self.get_or_create_at(probe, now, until)?,
         };
         if !created {
             entry.refresh(until);
@@ -63,6 +123,7 @@ impl StickTable {
 impl<'t> Learning<'t> {
     /// Stores one value. Nothing is done where the table does not store it, or where it is
     /// [local](DataType::is_local) and the table is not `recv-only`.
+    #[inline]
     pub fn store(&self, data_type: DataType, element: u32, value: Value) {
         if !data_type.is_local() || self.entry.table().declaration.recv_only {
             self.entry.store(data_type, element, value, self.now);
