@@ -115,7 +115,7 @@ impl Receiver {
                     _ => None,
                 };
                 let written = header.encode(
-                    update.key(),
+                    &update.key(),
                     table,
                     &mut SendCache::new(),
                     &mut bytes,

@@ -273,7 +273,7 @@ fn write_again(
     let header = UpdateHeader { id: update.id(), expire_ms: update.expire_ms() };
     let mut values = update.values();
     header
-        .encode(update.key(), table, cache, out, |data_type, index| {
+        .encode(&update.key(), table, cache, out, |data_type, index| {
             let element = values.next().expect("as many values as the table announces");
             assert_eq!((element.data_type, element.index), (data_type, index));
             match element.value {

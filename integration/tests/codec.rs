@@ -306,7 +306,8 @@ fn updates_survive() {
             assert_eq!(raw.kind(), header.kind());
             let update = raw.decode(&table).unwrap();
             assert_eq!((update.id(), update.expire_ms()), (*id, *expire_ms));
-            assert_eq!(update.key(), &key);
+            assert_eq!(update.key(), key);
+            assert_eq!(update.key_bytes(), key.as_bytes());
             let received = receiver.receive(update.dict()).cloned();
             let mut values = update.values();
             for ty in table.data_types() {
@@ -466,7 +467,7 @@ fn survives(bytes: &[u8], selected: Option<&SenderTable>) -> bool {
                 Value::Rate(rate) => Value::Rate(rate),
                 Value::Dict(_) => Value::Dict(string),
             };
-            header.encode(key, table, &mut SendCache::new(), &mut again, &mut next).unwrap();
+            header.encode(&key, table, &mut SendCache::new(), &mut again, &mut next).unwrap();
             let raw = update(&again).unwrap();
             let once = raw.decode(table).unwrap();
             assert_eq!((once.id(), once.expire_ms()), (found.id(), found.expire_ms()));

@@ -160,7 +160,7 @@ impl Session {
             let step = match self.phase {
                 Phase::Hello(_) => self.read_hello(rest)?,
                 Phase::Status(_) => self.read_status(now, rest),
-                Phase::Up => self.read_message(now, rest)?,
+                Phase::Up => self.read_messages(now, rest)?,
                 Phase::Deciding(_) => 0,
                 Phase::Over => rest.len(),
             };
@@ -299,6 +299,24 @@ impl Session {
         self.memory.as_ref().is_some_and(|memory| memory.name() == self.roster.local_peer())
     }
 
+    /// Reads a row of updates, or else one message. Returns how many bytes there were, 0 when the message is not whole.
+    fn read_messages(&mut self, now: Tick, bytes: &[u8]) -> Result<usize, SessionError> {
+        let (roster, counters) = (&*self.roster, &mut self.counters);
+        let mut desk = Desk { now, roster, counters, events: &mut self.events };
+        let (count, used, read) = self.learn.updates(self.decoder, bytes, &mut desk);
+        self.counters.messages_received += count;
+        if used > 0
+            && let Some(lesson) = &mut self.teach.lesson
+        {
+            lesson.learned = true;
+        }
+        match read {
+            Ok(()) if used > 0 => Ok(used),
+            Ok(()) => self.read_message(now, bytes),
+            Err(error) => Err(self.malformed(error, used)),
+        }
+    }
+
     /// Reads one message. Returns how many bytes it had, 0 when it is not whole.
     fn read_message(&mut self, now: Tick, bytes: &[u8]) -> Result<usize, SessionError> {
         let read = match self.decoder.decode(bytes) {
@@ -306,11 +324,14 @@ impl Session {
             Ok(Some((message, size))) => self.message(now, message).map(|()| size),
             Err(error) => Err(error),
         };
-        read.map_err(|error| {
-            error.answer().encode(&mut self.ready);
-            let offset = self.offset + error.offset() as u64;
-            self.fail(SessionErrorKind::Message(error), offset)
-        })
+        read.map_err(|error| self.malformed(error, 0))
+    }
+
+    /// Ends the session because of a message that begins so many bytes further on.
+    fn malformed(&mut self, error: DecodeError, further: usize) -> SessionError {
+        error.answer().encode(&mut self.ready);
+        let offset = self.offset + (further + error.offset()) as u64;
+        self.fail(SessionErrorKind::Message(error), offset)
     }
 
     fn message(&mut self, now: Tick, message: Message<'_>) -> Result<(), DecodeError> {

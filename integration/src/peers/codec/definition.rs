@@ -8,7 +8,7 @@
 
 use core::fmt;
 
-use stktable::{Column, DataType, KeySpec, KeyType};
+use stktable::{Column, DataType, KeySpec, KeyType, Storage};
 
 use super::message::{TYPE_DEFINITION, table_message};
 use super::reader::Reader;
@@ -98,7 +98,7 @@ impl<'a> Definition<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Ok(table))
+        Ok(Ok(table.listed()))
     }
 
     /// Appends the definition of `table` under this id and name.
@@ -218,6 +218,11 @@ pub struct SenderTable {
     data_types: u64,
     expire_ms: Option<u64>,
     parameters: [Parameter; DataType::ALL.len()],
+    /// The data types that have a number here, ascending, with their elements; the first `count` count.
+    listed: [(DataType, u64); DataType::ALL.len()],
+    count: usize,
+    /// How many integers the values of an update are; `None` where names are among them.
+    ints: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,12 +244,46 @@ impl SenderTable {
             let period_ms = if data_type.is_rate() { u64::from(column.period_ms) } else { 0 };
             table.set(data_type, Parameter { elements, period_ms });
         }
-        table
+        table.listed()
     }
 
     const fn empty(key: KeySpec, data_types: u64, expire_ms: Option<u64>) -> Self {
         let parameters = [Parameter { elements: 1, period_ms: 0 }; DataType::ALL.len()];
-        Self { key, data_types, expire_ms, parameters }
+        let listed = [(DataType::ServerId, 0); DataType::ALL.len()];
+        Self { key, data_types, expire_ms, parameters, listed, count: 0, ints: Some(0) }
+    }
+
+    /// Writes down, once, what every update asks for.
+    fn listed(mut self) -> Self {
+        self.count = 0;
+        self.ints = Some(0);
+        for data_type in data_types_of(self.data_types) {
+            let elements = self.elements(data_type);
+            if let Some(slot) = self.listed.get_mut(self.count) {
+                *slot = (data_type, elements);
+                self.count += 1;
+            }
+            let each = match data_type.storage() {
+                Storage::Sint | Storage::Uint | Storage::Ull => Some(1),
+                Storage::Rate => Some(3),
+                Storage::Dict => None,
+            };
+            let all = each.and_then(|each: u64| each.checked_mul(elements));
+            self.ints = self.ints.zip(all).and_then(|(ints, all)| ints.checked_add(all));
+        }
+        self
+    }
+
+    /// Returns the data types that have a number here, ascending, with the number of their elements.
+    #[inline]
+    pub(super) fn list(&self) -> &[(DataType, u64)] {
+        self.listed.get(..self.count).unwrap_or_default()
+    }
+
+    /// Returns how many integers the values of an update are; `None` where they are not integers only.
+    #[inline]
+    pub(super) const fn ints(&self) -> Option<u64> {
+        self.ints
     }
 
     fn set(&mut self, data_type: DataType, parameter: Parameter) {
@@ -279,6 +318,7 @@ impl SenderTable {
 
     /// Returns how many values of this type each update holds: 0 when the type was not announced, 1
     /// when it is no array. An array may announce any number; never allocate from it.
+    #[inline]
     #[must_use]
     pub fn elements(&self, data_type: DataType) -> u64 {
         if self.data_types & (1 << data_type.number()) == 0 {

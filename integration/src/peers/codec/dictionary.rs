@@ -162,6 +162,7 @@ impl SendCache {
     }
 
     /// Records that what [`plan`](Self::plan) last returned was sent.
+    #[inline]
     pub fn commit(&mut self, sent: Dict<'_>) {
         let Dict::New { id, string } = sent else { return };
         let string: Arc<[u8]> = Arc::from(string);

@@ -9,6 +9,9 @@ use core::fmt;
 /// The most bytes an integer takes.
 pub const BYTES_MAX: usize = 10;
 
+/// The least first byte of an integer of more than one.
+pub(super) const LONG: u8 = 240;
+
 /// The value would be past 2^64-1, or takes more than [`BYTES_MAX`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
@@ -30,7 +33,7 @@ impl core::error::Error for Overflow {}
 pub fn decode(bytes: &[u8]) -> Result<Option<(u64, usize)>, Overflow> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
     let mut value = u64::from(first);
-    if first < 240 {
+    if first < LONG {
         return Ok(Some((value, 1)));
     }
     let mut used = 1;
@@ -53,12 +56,55 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(u64, usize)>, Overflow> {
     Ok(None)
 }
 
-/// Appends the one encoding of `value`.
-pub fn encode(mut value: u64, out: &mut Vec<u8>) {
-    if value < 240 {
-        out.push(low(value));
-        return;
+/// Returns how many bytes the first `count` integers take. `None` where one of them is missing, malformed, or so long that
+/// it may be: then they are to be read with care, one by one. Looks at no more bytes than there are, whatever the count.
+#[inline]
+pub(super) fn skip(bytes: &[u8], count: u64) -> Option<usize> {
+    let mut rest = bytes;
+    let mut left = count;
+    while left > 0 {
+        // Eight of one byte each at once, as far as there are that many.
+        if left >= 8
+            && let Some((eight, later)) = rest.split_first_chunk::<8>()
+            && are_short(u64::from_le_bytes(*eight))
+        {
+            rest = later;
+            left -= 8;
+            continue;
+        }
+        let (&first, later) = rest.split_first()?;
+        rest = if first < LONG {
+            later
+        } else {
+            let last = later.iter().take(SAFE).position(|byte| *byte < 128)?;
+            later.get(last + 1..)?
+        };
+        left -= 1;
     }
+    Some(bytes.len() - rest.len())
+}
+
+/// So many bytes after the first cannot make an integer overflow: 8 groups of 7 bits, beside the 4 low ones.
+const SAFE: usize = 8;
+
+/// Whether all eight bytes are below [`LONG`]: none has its four high bits set.
+#[inline]
+const fn are_short(eight: u64) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    eight & eight << 1 & eight << 2 & eight << 3 & HIGH == 0
+}
+
+/// Appends the one encoding of `value`.
+#[inline]
+pub fn encode(value: u64, out: &mut Vec<u8>) {
+    if value < u64::from(LONG) {
+        out.push(low(value));
+    } else {
+        encode_long(value, out);
+    }
+}
+
+fn encode_long(mut value: u64, out: &mut Vec<u8>) {
     out.push(low(value) | 0xf0);
     value = (value - 240) >> 4;
     while value >= 128 {
@@ -166,5 +212,26 @@ mod tests {
         assert_eq!(decode(&eleven[..10]), Err(Overflow), "the tenth byte asks for an eleventh");
         assert_eq!(decode(&eleven[..9]), Ok(None));
         assert_eq!(decode(&[0xff; 64]), Err(Overflow));
+    }
+
+    #[test]
+    fn skipped_as_far_as_decoded() {
+        // Every known integer among short ones, at every place of a row of twelve.
+        for (value, bytes) in KNOWN {
+            for at in 0..12 {
+                let mut row = vec![0xef; at];
+                row.extend_from_slice(bytes);
+                row.resize(row.len() + 11 - at, 7);
+                for count in 0..=12_usize {
+                    let end = if count > at { count - 1 + bytes.len() } else { count };
+                    // One of nine bytes or more is left to `decode`.
+                    let expected = (count <= at || bytes.len() <= SAFE + 1).then_some(end);
+                    assert_eq!(skip(&row, count as u64), expected, "{value} at {at}, {count}");
+                }
+                assert_eq!(skip(&row, 13), None, "one is missing");
+                assert_eq!(skip(&row, u64::MAX), None);
+            }
+        }
+        assert_eq!(skip(&[0xff; 12], 1), None);
     }
 }

@@ -208,15 +208,23 @@ fn framed(
     body: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    out.extend_from_slice(&[class, ty]);
+    // The length is nearly always one byte.
+    out.extend_from_slice(&[class, ty, 0]);
     let body_start = out.len();
     let written = body(out);
     let length = out.len() - body_start;
     if written.is_ok() && length <= BODY_MAX as usize {
-        // Rotating the length to the front costs one pass over a body that is nearly always short.
-        integer::encode(length as u64, out);
-        if let Some(tail) = out.get_mut(body_start..) {
-            tail.rotate_left(length);
+        match (u8::try_from(length), out.get_mut(body_start - 1)) {
+            (Ok(short), Some(byte)) if short < integer::LONG => *byte = short,
+            _ => {
+                // One pass over a long body, to bring its length to the front.
+                integer::encode(length as u64, out);
+                let size = integer::size(length as u64);
+                if let Some(tail) = out.get_mut(body_start..) {
+                    tail.rotate_right(size);
+                }
+                out.remove(body_start - 1);
+            }
         }
         return Ok(());
     }
@@ -255,12 +263,29 @@ impl Decoder {
         2 + LENGTH_BYTES_MAX + self.limit as usize
     }
 
+    /// Reads the message at the front of `bytes` if it is a whole update of an ordinary length, which nearly all are.
+    /// `None` says nothing: then [`decode`](Self::decode) tells what there is.
+    #[inline]
+    #[must_use]
+    pub fn decode_update<'a>(&self, bytes: &'a [u8]) -> Option<(RawUpdate<'a>, usize)> {
+        const HEADER: usize = 3;
+        let (&[class, ty, length], rest) = bytes.split_first_chunk::<HEADER>()?;
+        if class != CLASS_TABLE || length >= integer::LONG || u32::from(length) > self.limit {
+            return None;
+        }
+        let kind = UpdateKind::from_number(ty)?;
+        let body = rest.get(..usize::from(length))?;
+        let update = RawUpdate::new(kind, Reader::new(body, HEADER));
+        Some((update, HEADER + body.len()))
+    }
+
     /// Reads the message at the front of `bytes`. Returns it and how many bytes it took; `None` when
     /// there are not enough bytes yet.
     ///
     /// # Errors
     /// When the class is 255, the length has a sixth byte or is above the limit, or a field that every
     /// receiver reads is malformed: the id of a switch, the id and name of a definition.
+    #[inline]
     pub fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Message<'a>, usize)>, DecodeError> {
         let Some((&[class, ty], rest)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
         if class == CLASS_RESERVED {
@@ -285,7 +310,17 @@ impl Decoder {
 }
 
 /// Reads a message length. `None` when it may still become one.
+#[inline]
 fn length(bytes: &[u8]) -> Result<Option<(u64, usize)>, DecodeError> {
+    if let Some(&first) = bytes.first()
+        && first < integer::LONG
+    {
+        return Ok(Some((u64::from(first), 1)));
+    }
+    long_length(bytes)
+}
+
+fn long_length(bytes: &[u8]) -> Result<Option<(u64, usize)>, DecodeError> {
     let bytes = bytes.get(..LENGTH_BYTES_MAX).unwrap_or(bytes);
     match integer::decode(bytes) {
         Ok(None) if bytes.len() < LENGTH_BYTES_MAX => Ok(None),
@@ -303,7 +338,18 @@ fn short<'a>(class: u8, ty: u8) -> Message<'a> {
     }
 }
 
-fn with_body(class: u8, ty: u8, mut body: Reader<'_>) -> Result<Message<'_>, DecodeError> {
+#[inline]
+fn with_body(class: u8, ty: u8, body: Reader<'_>) -> Result<Message<'_>, DecodeError> {
+    // What nearly all messages are.
+    if class == CLASS_TABLE
+        && let Some(kind) = UpdateKind::from_number(ty)
+    {
+        return Ok(Message::Update(RawUpdate::new(kind, body)));
+    }
+    other(class, ty, body)
+}
+
+fn other(class: u8, ty: u8, mut body: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let unknown = Message::Unknown { class, ty, body: body.rest() };
     if class != CLASS_TABLE {
         return Ok(unknown);
@@ -312,9 +358,6 @@ fn with_body(class: u8, ty: u8, mut body: Reader<'_>) -> Result<Message<'_>, Dec
         TYPE_DEFINITION => Message::Definition(Definition::decode(body)?),
         TYPE_SWITCH => Message::Switch { table_id: body.int("table id")? },
         TYPE_ACK => Message::Ack(RawAck { body }),
-        _ => match UpdateKind::from_number(ty) {
-            Some(kind) => Message::Update(RawUpdate::new(kind, body)),
-            None => unknown,
-        },
+        _ => unknown,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! [`RawUpdate::decode`] walks the whole message once and refuses it if anything is malformed, so that
 //! nothing of a bad update is ever applied. What it returns borrows the message: [`Update::values`]
-//! walks the same bytes again and cannot fail. Neither allocates, but for a key of more than 38 bytes.
+//! walks the same bytes again and cannot fail. Neither allocates.
 
 use stktable::{DataType, Key, KeyType, Storage};
 
@@ -81,6 +81,7 @@ pub enum Value<D> {
 
 impl<'a> Value<Dict<'a>> {
     /// Takes a value of this storage. Wider numbers lose their high bits, as counters do.
+    #[inline(always)]
     fn decode(storage: Storage, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(match storage {
             Storage::Sint => Self::Sint(reader.int32("value")?.cast_signed()),
@@ -135,6 +136,7 @@ impl<'a> RawUpdate<'a> {
     ///
     /// # Errors
     /// When the message ends before the last value does, or anything in it is malformed.
+    #[inline]
     pub fn decode(&self, table: &'a SenderTable) -> Result<Update<'a>, DecodeError> {
         let mut body = self.body;
         let id = if self.kind.has_id() { Some(body.u32("update id")?) } else { None };
@@ -146,27 +148,28 @@ impl<'a> RawUpdate<'a> {
             KeyType::String => body.counted("string key")?.rest(),
             _ => body.take(spec.size() as usize, "key")?,
         };
-        let key = spec.key(key).map_err(|_| DecodeError::Truncated { field: "key", offset })?;
-        let values = Values::new(table, body);
-        let mut dict = Dict::Absent;
-        let mut walk = values.clone();
-        while let Some(element) = walk.step()? {
-            if let Value::Dict(found) = element.value {
-                dict = found;
-            }
-        }
-        Ok(Update { id, expire_ms, key, dict, values })
+        let Some(key) = spec.canonical(key) else {
+            return Err(DecodeError::Truncated { field: "key", offset });
+        };
+        let mut skipped = body;
+        let dict = match table.ints() {
+            // As nearly always: no names, and no integer that might overflow.
+            Some(ints) if skipped.skip_ints(ints) => Dict::Absent,
+            _ => Values::new(table, body).check()?,
+        };
+        Ok(Update { id, expire_ms, key, dict, table, values: body })
     }
 }
 
 /// An update without a fault in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Update<'a> {
     id: Option<u32>,
     expire_ms: Option<u32>,
-    key: Key,
+    key: &'a [u8],
     dict: Dict<'a>,
-    values: Values<'a>,
+    table: &'a SenderTable,
+    values: Reader<'a>,
 }
 
 impl<'a> Update<'a> {
@@ -189,9 +192,19 @@ impl<'a> Update<'a> {
     }
 
     /// Returns the key. A string is cut to what the table keeps, and at its first NUL.
+    ///
+    /// # Panics
+    /// Never: the bytes were made canonical when the update was decoded.
     #[must_use]
-    pub const fn key(&self) -> &Key {
-        &self.key
+    pub fn key(&self) -> Key {
+        self.table.key().key(self.key).expect("`decode` has seen to it")
+    }
+
+    /// Returns the canonical bytes of the key, without a copy.
+    #[inline]
+    #[must_use]
+    pub const fn key_bytes(&self) -> &'a [u8] {
+        self.key
     }
 
     /// Returns the dictionary value, [`Dict::Absent`] when there is none. It must go through
@@ -203,19 +216,20 @@ impl<'a> Update<'a> {
     }
 
     /// Returns the values, ascending by data type and element. Does not allocate.
+    #[inline]
     #[must_use]
     pub fn values(&self) -> Values<'a> {
-        self.values.clone()
+        Values::new(self.table, self.values)
     }
 }
 
-/// Walks the values of an update.
+/// Walks the values of an update. All of them at once, by [`for_each`](Iterator::for_each) or [`fold`](Iterator::fold),
+/// costs least.
 #[derive(Clone, Debug)]
 pub struct Values<'a> {
-    table: &'a SenderTable,
     reader: Reader<'a>,
-    /// The data types that come after `data_type`.
-    later: &'static [DataType],
+    /// The data types that come after `data_type`, with their elements.
+    later: &'a [(DataType, u64)],
     data_type: DataType,
     index: u32,
     /// Elements of `data_type` that are still to come.
@@ -223,18 +237,33 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    const fn new(table: &'a SenderTable, reader: Reader<'a>) -> Self {
-        let later = DataType::ALL;
-        Self { table, reader, later, data_type: DataType::ServerId, index: 0, left: 0 }
+    #[inline]
+    fn new(table: &'a SenderTable, reader: Reader<'a>) -> Self {
+        Self { reader, later: table.list(), data_type: DataType::ServerId, index: 0, left: 0 }
     }
 
+    /// Walks over all of them, and returns the last name among them.
+    fn check(&self) -> Result<Dict<'a>, DecodeError> {
+        let mut dict = Dict::Absent;
+        let mut walk = self.clone();
+        while let Some(element) = walk.step()? {
+            if let Value::Dict(found) = element.value {
+                dict = found;
+            }
+        }
+        Ok(dict)
+    }
+
+    #[inline]
     fn step(&mut self) -> Result<Option<Element<'a>>, DecodeError> {
         while self.left == 0 {
-            let Some((next, later)) = self.later.split_first() else { return Ok(None) };
+            let Some((&(next, elements), later)) = self.later.split_first() else {
+                return Ok(None);
+            };
             self.later = later;
-            self.data_type = *next;
+            self.data_type = next;
             self.index = 0;
-            self.left = self.table.elements(*next);
+            self.left = elements;
         }
         let (data_type, index) = (self.data_type, self.index);
         let value = Value::decode(data_type.storage(), &mut self.reader)?;
@@ -248,9 +277,39 @@ impl<'a> Values<'a> {
 impl<'a> Iterator for Values<'a> {
     type Item = Element<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Element<'a>> {
         // The walk was made once before, in `RawUpdate::decode`, and met no error.
         self.step().ok().flatten()
+    }
+
+    /// One loop for each storage, so that `f` is compiled for each.
+    #[inline]
+    fn fold<B, F: FnMut(B, Element<'a>) -> B>(mut self, init: B, mut f: F) -> B {
+        let mut folded = init;
+        while self.left > 0 {
+            let Some(element) = self.next() else { return folded };
+            folded = f(folded, element);
+        }
+        let mut reader = self.reader;
+        for &(data_type, elements) in self.later {
+            macro_rules! each {
+                ($storage:expr) => {
+                    for index in 0..elements {
+                        let Ok(value) = Value::decode($storage, &mut reader) else { return folded };
+                        folded = f(folded, Element { data_type, index: low32(index), value });
+                    }
+                };
+            }
+            match data_type.storage() {
+                Storage::Sint => each!(Storage::Sint),
+                Storage::Uint => each!(Storage::Uint),
+                Storage::Ull => each!(Storage::Ull),
+                Storage::Rate => each!(Storage::Rate),
+                Storage::Dict => each!(Storage::Dict),
+            }
+        }
+        folded
     }
 }
 
@@ -290,6 +349,25 @@ impl UpdateHeader {
         table: &SenderTable,
         cache: &mut SendCache,
         out: &mut Vec<u8>,
+        value: impl FnMut(DataType, u32) -> Value<Option<&'v [u8]>>,
+    ) -> Result<(), EncodeError> {
+        if key.ty() != table.key().ty() {
+            return Err(EncodeError::Key);
+        }
+        self.encode_bytes(key.as_bytes(), table, cache, out, value)
+    }
+
+    /// As [`encode`](Self::encode), with the canonical bytes of a key.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn encode_bytes<'v>(
+        &self,
+        key: &[u8],
+        table: &SenderTable,
+        cache: &mut SendCache,
+        out: &mut Vec<u8>,
         mut value: impl FnMut(DataType, u32) -> Value<Option<&'v [u8]>>,
     ) -> Result<(), EncodeError> {
         let mut sent = Dict::Absent;
@@ -299,8 +377,8 @@ impl UpdateHeader {
                 out.extend_from_slice(&fixed.to_be_bytes());
             }
             encode_key(key, table, out)?;
-            for data_type in table.data_types() {
-                for index in 0..table.elements(data_type) {
+            for &(data_type, elements) in table.list() {
+                for index in 0..elements {
                     let given = value(data_type, low32(index));
                     match (data_type.storage(), given) {
                         // Sign-extended to 64 bits.
@@ -334,21 +412,18 @@ impl UpdateHeader {
     }
 }
 
-fn encode_key(key: &Key, table: &SenderTable, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+#[inline]
+fn encode_key(key: &[u8], table: &SenderTable, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let spec = table.key();
-    let bytes = key.as_bytes();
     let size = spec.size() as usize;
-    if key.ty() != spec.ty() {
-        return Err(EncodeError::Key);
-    }
     if spec.ty() == KeyType::String {
-        if bytes.len() >= size {
+        if key.len() >= size {
             return Err(EncodeError::Key);
         }
-        integer::encode(bytes.len() as u64, out);
-    } else if bytes.len() != size {
+        integer::encode(key.len() as u64, out);
+    } else if key.len() != size {
         return Err(EncodeError::Key);
     }
-    out.extend_from_slice(bytes);
+    out.extend_from_slice(key);
     Ok(())
 }

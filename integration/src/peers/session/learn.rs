@@ -6,19 +6,24 @@
 //! selected. An update is decoded whole before anything of it is stored.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use stktable::Tick;
-use stktable::table::{Learned, Learning, Value as TableValue};
+use stktable::table::{Learned, Learning, TableFull, Value as TableValue};
 
 use super::Event;
 use super::roster::Roster;
 use super::status::Counters;
 use crate::peers::codec::{
-    Ack, DecodeError, Definition, RawUpdate, ReceiveCache, SenderTable, Value,
+    Ack, DecodeError, Decoder, Definition, Element, RawUpdate, ReceiveCache, SenderTable, Update,
+    Value,
 };
 
 /// How often a full table is reported.
 const TABLE_FULL_MS: u64 = 10_000;
+
+/// So many updates in a row are decoded before the first is stored, so that their entries are looked up side by side.
+const BATCH: usize = 32;
 
 /// What a session has learned of the peer's tables. Begins with nothing: ids and strings of another session mean
 /// nothing in this one.
@@ -55,6 +60,74 @@ pub(super) struct Desk<'a> {
     pub(super) roster: &'a Roster,
     pub(super) counters: &'a mut Counters,
     pub(super) events: &'a mut VecDeque<Event>,
+}
+
+/// Updates of one table that were decoded, and not stored yet.
+struct Row<'u, 's> {
+    theirs: &'u SenderTable,
+    last_get: &'s mut u32,
+    strings: &'s mut ReceiveCache,
+    updates: Vec<Decoded<'u>>,
+}
+
+/// An update with the name that it means.
+struct Decoded<'u> {
+    update: Update<'u>,
+    name: Option<Arc<[u8]>>,
+}
+
+impl Decoded<'_> {
+    /// What it is looked up by, and what is left to live.
+    fn sought(&self) -> (&[u8], Option<u32>) {
+        (self.update.key_bytes(), self.update.expire_ms())
+    }
+}
+
+impl<'u> Row<'u, '_> {
+    fn push(&mut self, update: &RawUpdate<'u>) -> Result<(), DecodeError> {
+        let update = update.decode(self.theirs)?;
+        *self.last_get = update.effective_id(*self.last_get);
+        // Whether or not the entry is stored: later updates name the string by its number.
+        let name = self.strings.receive(update.dict()).cloned();
+        self.updates.push(Decoded { update, name });
+        Ok(())
+    }
+}
+
+/// Stores what an update says. Returns false if there was no room for its entry.
+fn store(
+    decoded: &Decoded<'_>,
+    learned: Result<Learned<'_>, TableFull>,
+    counters: &mut Counters,
+) -> bool {
+    let entry = match learned {
+        Ok(Learned::Entry(entry)) => entry,
+        Ok(Learned::Over) => {
+            counters.updates_over += 1;
+            return true;
+        }
+        Err(_) => return false,
+    };
+    decoded.update.values().for_each(|Element { data_type, index, value }| {
+        let value = match value {
+            Value::Sint(value) => TableValue::Sint(value),
+            Value::Uint(value) => TableValue::Uint(value),
+            Value::Ull(value) => TableValue::Ull(value),
+            Value::Rate(rate) => TableValue::Rate {
+                age_ms: rate.elapsed_ms,
+                current: rate.current,
+                previous: rate.previous,
+            },
+            Value::Dict(_) => {
+                let is_stored = store_name(&entry, decoded.name.as_deref());
+                counters.names_refused += u64::from(!is_stored);
+                return;
+            }
+        };
+        entry.store(data_type, index, value);
+    });
+    counters.updates_learned += 1;
+    true
 }
 
 /// Stores the name that an update carries, if it does. Returns whether there is nothing to complain of: a table does not keep
@@ -132,63 +205,77 @@ impl Learn {
             (id != 0).then(|| self.tables.iter().position(|table| table.has_id(id))).flatten();
     }
 
-    /// Applies an update. Returns whether it was one of a table of ours.
-    pub(super) fn update(
-        &mut self,
-        update: &RawUpdate<'_>,
+    /// Applies an update that may be one of no table of ours. Returns whether it was one of ours.
+    pub(super) fn update<'u>(
+        &'u mut self,
+        update: &RawUpdate<'u>,
         desk: &mut Desk<'_>,
     ) -> Result<bool, DecodeError> {
-        let selected = self.selected.and_then(|at| {
-            let incoming = self.tables.get_mut(at)?;
-            Some((at, desk.roster.tables().get(at)?, incoming))
-        });
-        let Some((
-            at,
-            ours,
-            Incoming { announced: Some((_, theirs)), last_get, refused, refused_told, .. },
-        )) = selected
-        else {
+        let row = self.row(|row| row.push(update), desk);
+        let Some(row) = row else {
             desk.counters.updates_skipped += 1;
             return Ok(false);
         };
-        let update = update.decode(theirs)?;
-        *last_get = update.effective_id(*last_get);
-        // Whether or not the entry is stored: later updates name the string by its number.
-        let name = self.strings.receive(update.dict()).cloned();
-        match ours.table().learn(update.key(), update.expire_ms(), desk.now) {
-            Ok(Learned::Over) => desk.counters.updates_over += 1,
-            Ok(Learned::Entry(entry)) => {
-                for element in update.values() {
-                    let value = match element.value {
-                        Value::Sint(value) => TableValue::Sint(value),
-                        Value::Uint(value) => TableValue::Uint(value),
-                        Value::Ull(value) => TableValue::Ull(value),
-                        Value::Rate(rate) => TableValue::Rate {
-                            age_ms: rate.elapsed_ms,
-                            current: rate.current,
-                            previous: rate.previous,
-                        },
-                        Value::Dict(_) => {
-                            desk.counters.names_refused +=
-                                u64::from(!store_name(&entry, name.as_deref()));
-                            continue;
-                        }
-                    };
-                    entry.store(element.data_type, element.index, value);
-                }
-                desk.counters.updates_learned += 1;
+        row.map(|()| true)
+    }
+
+    /// Applies the updates of a table of ours that `bytes` begin with, the first few of many. Returns how many there were,
+    /// the one at fault included, and how many bytes the others had.
+    pub(super) fn updates<'u>(
+        &'u mut self,
+        decoder: Decoder,
+        bytes: &'u [u8],
+        desk: &mut Desk<'_>,
+    ) -> (u64, usize, Result<(), DecodeError>) {
+        let (mut count, mut used) = (0, 0);
+        let read = |row: &mut Row<'u, '_>| {
+            while row.updates.len() < BATCH {
+                let rest = bytes.get(used..).unwrap_or_default();
+                let Some((update, size)) = decoder.decode_update(rest) else { break };
+                count += 1;
+                row.push(&update)?;
+                used += size;
             }
-            Err(_) => {
-                desk.counters.updates_refused += 1;
-                *refused += 1;
-                if refused_told.is_none_or(|told| desk.now.since(told) >= TABLE_FULL_MS) {
-                    let skipped = std::mem::take(refused);
-                    *refused_told = Some(desk.now);
-                    desk.events.push_back(Event::TableFull { table: at, skipped });
-                }
+            Ok(())
+        };
+        let result = self.row(read, desk).unwrap_or(Ok(()));
+        (count, used, result)
+    }
+
+    /// Lets `read` decode a row of updates of the selected table, and applies those that were decoded, before an error too.
+    /// `None` if no table is selected.
+    fn row<'u>(
+        &'u mut self,
+        read: impl FnOnce(&mut Row<'u, '_>) -> Result<(), DecodeError>,
+        desk: &mut Desk<'_>,
+    ) -> Option<Result<(), DecodeError>> {
+        let at = self.selected?;
+        let ours = desk.roster.tables().get(at)?;
+        let Incoming { announced, last_get, refused, refused_told, .. } =
+            self.tables.get_mut(at)?;
+        let (_, theirs) = announced.as_ref()?;
+        let mut row = Row {
+            theirs,
+            last_get,
+            strings: &mut self.strings,
+            updates: Vec::with_capacity(BATCH),
+        };
+        let read = read(&mut row);
+        let mut full = 0;
+        let (now, counters) = (desk.now, &mut *desk.counters);
+        ours.table().learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
+            full += u64::from(!store(decoded, learned, counters));
+        });
+        if full > 0 {
+            counters.updates_refused += full;
+            *refused += full;
+            if refused_told.is_none_or(|told| now.since(told) >= TABLE_FULL_MS) {
+                let skipped = std::mem::take(refused);
+                *refused_told = Some(now);
+                desk.events.push_back(Event::TableFull { table: at, skipped });
             }
         }
-        Ok(true)
+        Some(read)
     }
 
     /// Writes the acks that are due: one for each table whose last update is not acknowledged. Both

@@ -13,6 +13,8 @@
 //! value before the peer had ours: then both ends hold the value of the other. So after such a lesson the
 //! session goes back to what was acknowledged before it, as HAProxy always does.
 
+use core::ops::ControlFlow;
+
 use stktable::table::Walk;
 
 use super::roster::{PeerMemory, Roster};
@@ -77,15 +79,18 @@ impl Teach {
             // The id of each is how far the whole goes: it is said by the end of the lesson, and not before,
             // and nobody heeds what is acknowledged until then.
             let id = low32(lesson.upto.last().copied().unwrap_or(0));
-            loop {
-                if !pen.has_room() {
-                    return;
-                }
-                let Some(entry) = walk.next(table, pen.now) else { break };
-                if !is_dying(table, &entry, pen.now) {
+            if !pen.has_room() {
+                return;
+            }
+            let rests = walk.visit(table, pen.now, |entry| {
+                if !is_dying(table, entry, pen.now) {
                     let expire_ms = is_timed.then(|| entry.expires_in(pen.now));
-                    self.write(lesson.at, ours, &entry, id, expire_ms, pen);
+                    self.write(lesson.at, ours, entry, id, expire_ms, pen);
                 }
+                if pen.has_room() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            if rests {
+                return;
             }
             lesson.walk = None;
             lesson.at += 1;

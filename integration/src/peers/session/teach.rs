@@ -8,7 +8,7 @@
 //! Ids are written in full, always: they wrap with the low 32 bits of the sequence, and HAProxy from 3.3 on
 //! acknowledges nothing else rightly.
 
-use stktable::table::{EntryRef, Value as TableValue};
+use stktable::table::{Glance, Value as TableValue};
 use stktable::{StickTable, Tick};
 
 use super::lesson::Lesson;
@@ -140,8 +140,9 @@ impl Teach {
             let Some(taught) = table.next_update(cursor, upto) else { break true };
             left -= 1;
             cursor = taught.seq;
-            if !is_dying(table, &taught.entry, pen.now) {
-                self.write(at, ours, &taught.entry, low32(taught.seq), None, pen);
+            let entry = taught.entry.glance();
+            if !is_dying(table, entry, pen.now) {
+                self.write(at, ours, entry, low32(taught.seq), None, pen);
             }
         };
         if let Some(outgoing) = self.tables.get_mut(at) {
@@ -155,7 +156,7 @@ impl Teach {
         &mut self,
         at: usize,
         table: &RosterTable,
-        entry: &EntryRef<'_>,
+        entry: Glance<'_>,
         id: u32,
         expire_ms: Option<u32>,
         pen: &mut Pen<'_>,
@@ -172,10 +173,10 @@ impl Teach {
             }
             None => Value::Dict(name.as_deref().map(str::as_bytes)),
         };
-        let key = entry.key();
+        let (key, strings) = (entry.key_bytes(), &mut self.strings);
         let written: Result<(), EncodeError> =
-            header.encode(&key, table.announced(), &mut self.strings, pen.out, value);
-        debug_assert!(written.is_ok(), "{key:?}: what is announced is what is stored");
+            header.encode_bytes(key, table.announced(), strings, pen.out, value);
+        debug_assert!(written.is_ok(), "{:?}: what is announced is what is stored", entry.key());
         pen.counters.updates_sent += u64::from(written.is_ok());
     }
 
@@ -201,7 +202,7 @@ pub(super) const fn id_of(at: usize) -> u64 {
 }
 
 /// Whether an entry is over, and only has not been taken yet: telling it would bring it to life elsewhere.
-pub(super) fn is_dying(table: &StickTable, entry: &EntryRef<'_>, now: Tick) -> bool {
+pub(super) fn is_dying(table: &StickTable, entry: Glance<'_>, now: Tick) -> bool {
     table.declaration().expire_ms != 0 && entry.expires_in(now) == 0
 }
 
