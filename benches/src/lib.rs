@@ -8,6 +8,7 @@ mod elastic;
 pub mod instructions;
 pub mod interleave;
 mod locked;
+pub mod peers;
 pub mod random;
 #[cfg(feature = "rivals")]
 mod reclaimers;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use benches::instructions::{self, Operation};
 use benches::interleave::{Plan, Reached};
-use benches::{table, tree};
+use benches::{peers, table, tree};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -45,6 +45,12 @@ enum Command {
         #[arg(long)]
         record: bool,
     },
+    /// Loads a peer, HAProxy or stktabled, and says what that costs it.
+    Peers(peers::cli::Arguments),
+    /// Loads HAProxy and stktabled in turn, and prints a Markdown table of what it cost both, losses included.
+    PeersCompare(peers::cli::CompareArguments),
+    /// Measures the decoder of the peers protocol alone.
+    PeersDecode(peers::cli::DecodeArguments),
     /// What valgrind counts.
     #[command(hide = true)]
     Probe { operation: Operation, times: u64 },
@@ -154,6 +160,9 @@ fn main() -> ExitCode {
             report(quick, workloads, all || tables, all || lives);
         }
         Command::Instructions { record } => return count_instructions(record),
+        Command::Peers(arguments) => return arguments.run(),
+        Command::PeersCompare(arguments) => return arguments.run(),
+        Command::PeersDecode(arguments) => return arguments.run(),
         Command::Probe { operation, times } => operation.probe(times),
     }
     ExitCode::SUCCESS
