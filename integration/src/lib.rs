@@ -11,4 +11,4 @@ pub mod shared;
 
 pub use clock::Clock;
 pub use node::Node;
-pub use shared::SharedTable;
+pub use shared::{SharedTable, Signal, WriteToError};

@@ -101,6 +101,12 @@ impl Node {
         let declared = setup.tables.iter();
         let tables: Vec<_> =
             declared.map(|table| SharedTable::new(table.declaration.clone())).collect();
+        for (table, declared) in tables.iter().zip(&setup.tables) {
+            if let Some(target) = declared.write_to.and_then(|at| tables.get(at)) {
+                let written = table.write_to(target);
+                debug_assert!(written.is_ok(), "the configuration was checked");
+            }
+        }
         let mut sections = Vec::with_capacity(setup.sections.len());
         for section in &setup.sections {
             let settings = SectionSettings {

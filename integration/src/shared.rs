@@ -4,10 +4,11 @@
 //! block: a signal is one flag and one waker, both atomic. What the runtime does to schedule the task that is
 //! woken is the runtime's.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
@@ -65,7 +66,30 @@ impl Wake for Raise {
 pub struct SharedTable {
     table: StickTable,
     signals: Arc<Signals>,
+    /// The table that is also given what this one learns from peers.
+    target: OnceLock<Arc<Self>>,
 }
+
+/// Why a table cannot be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteToError {
+    /// Its keys are of another type or size.
+    Keys,
+    /// It is this very table, is written to another one itself, or this one has a target already.
+    Chain,
+}
+
+impl fmt::Display for WriteToError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keys => "the keys of the two tables are of another type or size",
+            Self::Chain => "a table is written to one other table, which is written to no other",
+        })
+    }
+}
+
+impl std::error::Error for WriteToError {}
 
 impl SharedTable {
     /// Makes an empty table.
@@ -79,7 +103,32 @@ impl SharedTable {
     pub fn with(declaration: Declaration, options: Options) -> Arc<Self> {
         let signals = Arc::new(Signals::default());
         let options = options.wake(Raise(Arc::clone(&signals)));
-        Arc::new(Self { table: StickTable::with(declaration, options), signals })
+        Arc::new(Self {
+            table: StickTable::with(declaration, options),
+            signals,
+            target: OnceLock::new(),
+        })
+    }
+
+    /// Has what this table learns from peers also written to another one, before it is shared: `write-to`. Of each update only values are
+    /// written there that nobody adds to ([`DataType::is_as_is`](stktable::DataType::is_as_is)), and the other table's peers are not told.
+    ///
+    /// # Errors
+    /// When the keys differ, or it is written to a table itself, or this table has another target already.
+    pub fn write_to(&self, target: &Arc<Self>) -> Result<(), WriteToError> {
+        if target.declaration().key != self.declaration().key {
+            return Err(WriteToError::Keys);
+        }
+        if std::ptr::eq(self, &raw const **target) || target.target.get().is_some() {
+            return Err(WriteToError::Chain);
+        }
+        self.target.set(Arc::clone(target)).map_err(|_| WriteToError::Chain)
+    }
+
+    /// Returns the table that is also given what this one learns.
+    #[must_use]
+    pub fn target(&self) -> Option<&Arc<Self>> {
+        self.target.get()
     }
 
     /// Raised when something is due earlier than [`StickTable::arm_expiry`] said.

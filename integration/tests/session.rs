@@ -12,10 +12,11 @@ mod script;
 use script::{
     START, Scripted, Writer, ack, control, count, declaration, get, gpc0, roster, short, table,
 };
+use stktable::DataType;
 use stktable::table::Options;
-use stktable_integration::SharedTable;
 use stktable_integration::peers::codec::{Control, Value};
 use stktable_integration::peers::session::{Event, OUT_MAX, PeerMemory, Reason};
+use stktable_integration::{SharedTable, WriteToError};
 
 const T: &str = "table t type integer size 1k expire 10m store gpc0";
 const U: &str = "table u type integer size 1k expire 10m store gpc0";
@@ -148,6 +149,37 @@ fn names_are_learned_kept_and_refused_beyond_the_limit() {
     assert_eq!([4, 5].map(server_key), [None, None]);
     assert_eq!(gpc0(&ours, 5, START), Some(7), "the rest of the update is stored");
     assert_eq!((s.session.status().counters.names_refused, ours.metrics().names), (2, 2));
+}
+
+#[test]
+fn what_nobody_adds_to_is_written_to_another_table_too() {
+    let lines = ["t", "u"].map(|name| {
+        format!("table {name} type integer size 1k expire 10m store gpc0,gpt0,server_id,server_key")
+    });
+    let [t, u] = [&lines[0], &lines[1]].map(|line| table(line));
+    t.write_to(&u).unwrap();
+    let other = table("table v type ip size 1k");
+    assert_eq!(t.write_to(&other), Err(WriteToError::Keys));
+    assert_eq!(u.write_to(&t), Err(WriteToError::Chain));
+    assert_eq!(t.write_to(&u), Err(WriteToError::Chain));
+    let mut s = Scripted::up(&roster(&[&t, &u]));
+    let sent = Writer::define(1, &lines[0]).update(Some(1), Some(5_000), 7, 3);
+    assert_eq!(short(&s.take(&sent.bytes).unwrap()), ["ack 1 1"]);
+    let read =
+        |table: &SharedTable, data_type| get(table, 7, START).unwrap().read(data_type, 0, START);
+    for (data_type, written) in [(DataType::Gpc0, 0), (DataType::Gpt0, 3), (DataType::ServerId, 3)]
+    {
+        assert_eq!(read(&t, data_type), Some(3), "{data_type}");
+        assert_eq!(read(&u, data_type), Some(written), "{data_type}");
+    }
+    let entry = get(&u, 7, START).unwrap();
+    assert_eq!(entry.server_key().as_deref(), Some("srv"));
+    assert_eq!(entry.expires_in(START), 5_000);
+    assert_eq!(u.begin_updates(0), None, "its peers are not told");
+    // An update that comes from the other table stays there.
+    let back = Writer::define(2, &lines[1]).update(Some(1), None, 8, 4);
+    s.take(&back.bytes).unwrap();
+    assert_eq!((t.used(), u.used()), (1, 2));
 }
 
 #[test]

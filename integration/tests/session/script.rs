@@ -170,6 +170,7 @@ impl Writer {
         header
             .encode(&key, &self.table, &mut self.strings, &mut self.bytes, |ty, _| match ty {
                 stktable::DataType::ServerKey => Value::Dict(Some(b"srv")),
+                stktable::DataType::ServerId => Value::Sint(value.cast_signed()),
                 stktable::DataType::BytesInCnt => Value::Ull(u64::from(value)),
                 _ => Value::Uint(value),
             })

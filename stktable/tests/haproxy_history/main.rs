@@ -43,7 +43,7 @@
 //! | 3db607707 | `integration/tests/codec.rs`: `what_cannot_be_sent_leaves_no_trace` |
 //! | HEAD:incremental-id | `integration/tests/session.rs`: `live_updates_are_untimed_numbered_in_full_and_share_the_output` |
 //! | HEAD:array-count | `integration/tests/codec.rs`: `any_number_of_elements_costs_nothing` |
-//! | HEAD:write-to | `integration/tests/config.rs`: `write_to_names_one_other_table_of_the_same_keys` |
+//! | HEAD:write-to | `integration/tests/config.rs`: `write_to_names_one_other_table_of_the_same_keys`; `integration/tests/session.rs`: `what_nobody_adds_to_is_written_to_another_table_too` |
 //! | 56dd354b3 | `integration/tests/runtime_api.rs`: `filters_cut_short_are_refused_and_clear_nothing` |
 //! | ccea01010, 03926129b | `integration/tests/runtime_api.rs`: `other_commands_answer` |
 //! | d04a56e17 | `integration/tests/runtime_api.rs`: `a_user_sees_headers_and_changes_nothing` |

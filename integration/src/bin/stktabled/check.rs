@@ -16,8 +16,6 @@ pub(crate) fn run(args: &Args) -> Result<(), ConfigError> {
     Ok(())
 }
 
-const NOT_WRITTEN: &str = "is read, and nothing is written to the other table yet";
-
 /// Reads the files, and finds out which peer we are.
 pub(crate) fn setup(args: &Args) -> Result<Setup, ConfigError> {
     let host = host_name();
@@ -32,9 +30,6 @@ pub(crate) fn setup(args: &Args) -> Result<Setup, ConfigError> {
     let setup = config.resolve(local_peer.unwrap_or_default())?;
     if !args.quiet {
         config.warnings.iter().chain(&setup.warnings).for_each(report);
-        for table in setup.tables.iter().filter(|table| table.write_to.is_some()) {
-            report(&Diagnostic::warning(table.at.clone(), "write-to", NOT_WRITTEN));
-        }
     }
     Ok(setup)
 }

@@ -15,8 +15,8 @@ use super::Event;
 use super::roster::Roster;
 use super::status::Counters;
 use crate::peers::codec::{
-    Ack, DecodeError, Decoder, Definition, Element, RawUpdate, ReceiveCache, SenderTable, Update,
-    Value,
+    Ack, DecodeError, Decoder, Definition, Dict, Element, RawUpdate, ReceiveCache, SenderTable,
+    Update, Value,
 };
 
 /// How often a full table is reported.
@@ -108,26 +108,44 @@ fn store(
         }
         Err(_) => return false,
     };
-    decoded.update.values().for_each(|Element { data_type, index, value }| {
-        let value = match value {
-            Value::Sint(value) => TableValue::Sint(value),
-            Value::Uint(value) => TableValue::Uint(value),
-            Value::Ull(value) => TableValue::Ull(value),
-            Value::Rate(rate) => TableValue::Rate {
-                age_ms: rate.elapsed_ms,
-                current: rate.current,
-                previous: rate.previous,
-            },
-            Value::Dict(_) => {
-                let is_stored = store_name(&entry, decoded.name.as_deref());
-                counters.names_refused += u64::from(!is_stored);
-                return;
-            }
-        };
-        entry.store(data_type, index, value);
+    decoded.update.values().for_each(|Element { data_type, index, value }| match number(value) {
+        Some(value) => entry.store(data_type, index, value),
+        None => {
+            let is_stored = store_name(&entry, decoded.name.as_deref());
+            counters.names_refused += u64::from(!is_stored);
+        }
     });
     counters.updates_learned += 1;
     true
+}
+
+/// Writes what an update says to the table that is written to beside the one it is of. What has no room there is not: its own
+/// table has it.
+fn store_as_is(decoded: &Decoded<'_>, learned: Result<Learned<'_>, TableFull>) {
+    let Ok(Learned::Entry(entry)) = learned else { return };
+    decoded.update.values().for_each(|Element { data_type, index, value }| match number(value) {
+        Some(value) => entry.store_as_is(data_type, index, value),
+        None => {
+            // Counted where it was refused first.
+            let _ = store_name(&entry, decoded.name.as_deref());
+        }
+    });
+}
+
+/// Returns a value as tables keep it; `None` for a name.
+#[inline]
+fn number(value: Value<Dict<'_>>) -> Option<TableValue> {
+    Some(match value {
+        Value::Sint(value) => TableValue::Sint(value),
+        Value::Uint(value) => TableValue::Uint(value),
+        Value::Ull(value) => TableValue::Ull(value),
+        Value::Rate(rate) => TableValue::Rate {
+            age_ms: rate.elapsed_ms,
+            current: rate.current,
+            previous: rate.previous,
+        },
+        Value::Dict(_) => return None,
+    })
 }
 
 /// Stores the name that an update carries, if it does. Returns whether there is nothing to complain of: a table does not keep
@@ -266,6 +284,9 @@ impl Learn {
         ours.table().learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
             full += u64::from(!store(decoded, learned, counters));
         });
+        if let Some(target) = ours.shared().target() {
+            target.learn_many(&row.updates, Decoded::sought, now, store_as_is);
+        }
         if full > 0 {
             counters.updates_refused += full;
             *refused += full;
