@@ -8,6 +8,7 @@ pub mod node;
 pub mod peers;
 pub mod runtime_api;
 pub mod shared;
+pub mod state;
 
 pub use clock::Clock;
 pub use node::Node;
