@@ -1,6 +1,6 @@
 //! The one place that asks what time it is.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use stktable::Tick;
 
@@ -27,6 +27,13 @@ impl Clock {
     pub fn now(&self) -> Tick {
         let since = now().saturating_duration_since(self.origin);
         Tick(self.start.0 + u64::try_from(since.as_millis()).unwrap_or(u64::MAX - self.start.0))
+    }
+
+    /// Returns what the calendar says, which may be set at any time: for what is read by another process.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn wall(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     /// Returns when a tick comes, or came, for a timer of the runtime.

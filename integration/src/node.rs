@@ -98,6 +98,18 @@ impl Node {
     /// # Errors
     /// When an address cannot be listened on. Nothing is left running then.
     pub async fn run(setup: &Setup, clock: Clock) -> Result<Self, StartError> {
+        Self::run_filled(setup, clock, async |_| {}).await
+    }
+
+    /// Starts what is to be run, once `fill` has put into the tables what was known before: no peer has been met by then.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on. Nothing is left running then.
+    pub async fn run_filled(
+        setup: &Setup,
+        clock: Clock,
+        fill: impl AsyncFnOnce(&[Arc<SharedTable>]),
+    ) -> Result<Self, StartError> {
         let declared = setup.tables.iter();
         let tables: Vec<_> =
             declared.map(|table| SharedTable::new(table.declaration.clone())).collect();
@@ -107,6 +119,7 @@ impl Node {
                 debug_assert!(written.is_ok(), "the configuration was checked");
             }
         }
+        fill(&tables).await;
         let mut sections = Vec::with_capacity(setup.sections.len());
         for section in &setup.sections {
             let settings = SectionSettings {

@@ -247,3 +247,113 @@ fn the_demo_ends_early_with_the_same_check() {
     assert_eq!(daemon.end().status.code(), Some(0), "{rest}");
     assert!(rest.contains("OK: both nodes have the same tables"), "{rest}");
 }
+
+/// A daemon with a state file, and how to talk to it.
+struct Kept {
+    folder: tempfile::TempDir,
+    config: String,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let table = "peers mesh\n peer a 127.0.0.1:0\n table t type integer size 1k expire 10m store gpc0\n";
+        let config = write(folder.path(), "x.cfg", table);
+        Self { folder, config }
+    }
+
+    fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn start(&self, every: &str) -> Daemon {
+        let (state, socket) = (self.state(), self.folder.path().join("api.sock"));
+        let [state, socket] = [&state, &socket].map(|path| path.to_str().unwrap());
+        let arguments = ["-f", &self.config, "-L", "a", "--state", state, "--state-every", every];
+        let mut daemon = Daemon::start(&[&arguments[..], &["--runtime-api", socket]].concat());
+        daemon.until("stktabled runs");
+        daemon
+    }
+
+    fn ask(&self, commands: &str) -> String {
+        let mut stream = UnixStream::connect(self.folder.path().join("api.sock")).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.write_all(format!("{commands}\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    }
+
+    fn set(&self, value: u32) {
+        assert_eq!(self.ask(&format!("set table mesh/t key 1 data.gpc0 {value}")), "\n");
+    }
+
+    fn value(&self) -> u32 {
+        let reply = self.ask("show table mesh/t key 1");
+        let (_, value) = reply.rsplit_once("gpc0=").unwrap_or(("", "0"));
+        value.trim().parse().unwrap()
+    }
+
+    /// Waits until the file has been written twice from now on: what was set before is in it.
+    #[expect(clippy::disallowed_methods, reason = "another process writes it")]
+    fn until_saved(&self) {
+        for _ in 0..2 {
+            let written = || fs::metadata(self.state()).and_then(|file| file.modified()).ok();
+            let before = written();
+            while written() == before {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_outlive_the_process() {
+    let kept = Kept::new();
+    let first = kept.start("1h");
+    kept.set(7);
+    first.signal("TERM");
+    let output = first.end();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let second = kept.start("1h");
+    assert_eq!(kept.value(), 7);
+    second.signal("TERM");
+    let stderr = String::from_utf8(second.end().stderr).unwrap();
+    assert!(stderr.contains("state loaded") && stderr.contains("entries=1 "), "{stderr}");
+    // A damaged file is put aside, and not half loaded.
+    let mut bytes = fs::read(kept.state()).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(kept.state(), &bytes).unwrap();
+    let third = kept.start("1h");
+    assert_eq!(kept.ask("show table"), "# table: mesh/t, type: integer, size:1024, used:0\n\n");
+    third.signal("TERM");
+    let stderr = String::from_utf8(third.end().stderr).unwrap();
+    assert!(stderr.contains("is damaged at byte") && stderr.contains("state.damaged"), "{stderr}");
+    assert_eq!(fs::read(kept.folder.path().join("state.damaged")).unwrap(), bytes);
+}
+
+/// Killed at any moment, it loses at most what was set after the file was last written.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the moment of the kill is what varies")]
+fn a_hundred_kills_lose_nothing_that_was_written() {
+    let kept = Kept::new();
+    let (mut value, mut least) = (0, 0);
+    for round in 0..100_u32 {
+        let mut daemon = kept.start("5ms");
+        let found = kept.value();
+        assert!((least..=value).contains(&found), "{round}: {found} of {least} to {value}");
+        value = found + 1;
+        kept.set(value);
+        kept.until_saved();
+        least = value;
+        // Killed between any two steps of the next writes.
+        for _ in 0..round % 5 {
+            value += 1;
+            kept.set(value);
+        }
+        std::thread::sleep(Duration::from_micros(u64::from(round * 377 % 5_000)));
+        daemon.0.kill().unwrap();
+        daemon.0.wait().unwrap();
+    }
+}

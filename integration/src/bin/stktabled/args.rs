@@ -30,6 +30,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR-or-PATH", conflicts_with = "demo")]
     pub(crate) runtime_api: Option<Endpoint>,
 
+    /// A file that keeps the tables: read at the start, written at the end and every now and then.
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// How often the state file is written [default: 60s].
+    #[arg(long, value_name = "DURATION", requires = "state", value_parser = duration)]
+    pub(crate) state_every: Option<Duration>,
+
     /// Runs two nodes with traffic, shows how their tables follow each other, and compares them.
     #[arg(long, conflicts_with_all = ["files", "local_peer"])]
     pub(crate) demo: bool,

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod serve;
 mod signals;
+mod state;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};

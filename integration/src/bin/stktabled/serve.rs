@@ -14,6 +14,7 @@ use stktable_integration::{Clock, Node};
 
 use crate::args::Args;
 use crate::signals::Signals;
+use crate::state::StateFile;
 use crate::{check, say};
 
 /// Runs until a signal ends it.
@@ -23,10 +24,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let setup = check::setup(args)?;
     let clock = Clock::start();
     let built_in = args.files.is_empty();
+    let state = args.state.clone().map(|path| StateFile::new(path, args.state_every, clock));
     let node = if built_in {
-        start_built_in(setup, clock).await?
+        start_built_in(setup, clock, state.as_ref()).await?
     } else {
-        Node::run(&setup, clock).await?
+        start(&setup, clock, state.as_ref()).await?
     };
     let endpoint = match (&args.runtime_api, built_in) {
         (Some(endpoint), _) => Some(endpoint.clone()),
@@ -42,18 +44,46 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if !args.quiet {
         say(&if built_in { welcome(&node, local) } else { started(&node, local) });
     }
-    let signal = signals.stop().await;
+    let kept = async {
+        match &state {
+            Some(state) => state.keep(node.tables()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let signal = tokio::select! {
+        signal = signals.stop() => signal,
+        () = kept => return Ok(()),
+    };
     tracing::info!(signal, "stopping");
     if let Some(server) = server {
         server.stop().await;
     }
+    let tables = node.tables().to_vec();
     node.stop().await;
+    // Last of all: nothing changes any more.
+    if let Some(state) = state {
+        state.save(&tables).await;
+    }
     Ok(())
 }
 
+/// Starts a node whose tables hold what the state file has.
+async fn start(setup: &Setup, clock: Clock, state: Option<&StateFile>) -> Result<Node, StartError> {
+    Node::run_filled(setup, clock, async |tables| {
+        if let Some(state) = state {
+            state.load(tables).await;
+        }
+    })
+    .await
+}
+
 /// Starts the built-in configuration, whose port may be taken.
-async fn start_built_in(mut setup: Setup, clock: Clock) -> Result<Node, StartError> {
-    match Node::run(&setup, clock).await {
+async fn start_built_in(
+    mut setup: Setup,
+    clock: Clock,
+    state: Option<&StateFile>,
+) -> Result<Node, StartError> {
+    match start(&setup, clock, state).await {
         Err(StartError::Section {
             error: driver::StartError::Listen { address, error, .. },
             ..
@@ -61,7 +91,7 @@ async fn start_built_in(mut setup: Setup, clock: Clock) -> Result<Node, StartErr
             tracing::warn!(%address, "in use by another process, so another port is used for peers");
             let listen = setup.sections.iter_mut().flat_map(|section| &mut section.listen);
             listen.for_each(|address| address.port = 0);
-            Node::run(&setup, clock).await
+            start(&setup, clock, state).await
         }
         other => other,
     }
