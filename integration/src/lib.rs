@@ -4,6 +4,10 @@
 pub mod clock;
 pub mod config;
 pub mod expiry;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "http")]
+pub mod metrics;
 pub mod node;
 pub mod peers;
 pub mod runtime_api;

@@ -248,6 +248,71 @@ fn the_demo_ends_early_with_the_same_check() {
     assert!(rest.contains("OK: both nodes have the same tables"), "{rest}");
 }
 
+/// The body of what is answered, and its status line.
+fn http_get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn metrics_and_health_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    // The other peer does not answer, so the section waits for it.
+    let text = format!(
+        "peers mesh\n peer a 127.0.0.1:0\n peer b 127.0.0.1:{}\n table t type integer size 1k expire 1h store gpc0\n",
+        free_port()
+    );
+    let config = write(folder.path(), "x.cfg", &text);
+    let socket = folder.path().join("api.sock");
+    let socket = socket.to_str().unwrap();
+    let arguments = ["-f", &config, "-L", "a", "--metrics", "127.0.0.1:0", "--runtime-api", socket];
+    let mut daemon = Daemon::start(&arguments);
+    let lines = daemon.until("metrics on http://");
+    let address = lines.last().unwrap().rsplit_once("http://").unwrap().1;
+    let address = address.strip_suffix("/metrics").unwrap();
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
+        .write_all(b"set table mesh/t key 1 data.gpc0 7; set table mesh/t key 2 data.gpc0 7\n")
+        .unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    let (status, body) = http_get(address, "/metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    for line in [
+        "# TYPE stktable_entries gauge",
+        "stktable_entries{table=\"mesh/t\"} 2.0",
+        "stktable_size_entries{table=\"mesh/t\"} 1024.0",
+        "# TYPE stktable_created counter",
+        "stktable_created_total{table=\"mesh/t\"} 2.0",
+        "stktable_peers_up_to_date{section=\"mesh\"} 0.0",
+        "stktable_peer_connected{section=\"mesh\",peer=\"b\"} 0.0",
+        "# EOF",
+    ] {
+        assert!(body.lines().any(|found| found == line), "{line}: {body}");
+    }
+    assert_eq!(http_get(address, "/healthz"), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));
+    let (status, body) = http_get(address, "/readyz");
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(body, "peers section mesh: resync from remote\n");
+    assert_eq!(http_get(address, "/nothing").0, "HTTP/1.1 404 Not Found");
+    // A client that says nothing holds up nobody.
+    let silent = TcpStream::connect(address).unwrap();
+    assert_eq!(http_get(address, "/healthz").1, "ok\n");
+    drop(silent);
+    daemon.signal("TERM");
+    assert_eq!(daemon.end().status.code(), Some(0));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (code, _, err) = run(&["-q", "--metrics", &taken]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&format!("--metrics {taken}: cannot listen")), "{err}");
+}
+
 /// A daemon with a state file, and how to talk to it.
 struct Kept {
     folder: tempfile::TempDir,

@@ -18,6 +18,12 @@ impl Peers {
     pub(super) const fn new(sections: Vec<Weak<Section>>) -> Self {
         Self { sections }
     }
+
+    /// Returns what there is to know of the sections that still run.
+    #[must_use]
+    pub fn status(&self) -> Vec<SectionStatus> {
+        self.sections.iter().filter_map(Weak::upgrade).map(|section| section.status()).collect()
+    }
 }
 
 impl PeersStatus for Peers {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub(crate) struct Args {
     /// [default: nowhere with -f, else a free port].
     #[arg(long, value_name = "ADDR-or-PATH", conflicts_with = "demo")]
     pub(crate) runtime_api: Option<Endpoint>,
+
+    /// Where to serve /metrics, /healthz and /readyz over HTTP [default: nowhere].
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "demo")]
+    pub(crate) metrics: Option<SocketAddr>,
 
     /// A file that keeps the tables: read at the start, written at the end and every now and then.
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]

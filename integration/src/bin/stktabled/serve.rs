@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use stktable_integration::config::Setup;
+use stktable_integration::http::HttpServer;
 use stktable_integration::node::StartError;
 use stktable_integration::peers::driver;
 use stktable_integration::runtime_api::Api;
@@ -40,9 +41,21 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Some(endpoint) => Some(Server::start(endpoint, api, clock, Options::default()).await?),
         None => None,
     };
+    let metrics = match args.metrics {
+        Some(address) => {
+            let started = HttpServer::start(address, node.tables().to_vec(), node.peers()).await;
+            Some(started.map_err(|error| format!("--metrics {address}: cannot listen: {error}"))?)
+        }
+        None => None,
+    };
     let local = server.as_ref().map(Server::local);
     if !args.quiet {
-        say(&if built_in { welcome(&node, local) } else { started(&node, local) });
+        let mut said = if built_in { welcome(&node, local) } else { started(&node, local) };
+        if let Some(metrics) = &metrics {
+            let before = if built_in { "\n  metrics      " } else { ", metrics on " };
+            said += &format!("{before}http://{}/metrics", metrics.local_addr());
+        }
+        say(&said);
     }
     let kept = async {
         match &state {

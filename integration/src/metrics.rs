@@ -1,0 +1,224 @@
+//! What Prometheus asks for: tables and peers as numbers, in the OpenMetrics text format.
+//!
+//! Everything is read when it is asked for: nothing is counted twice, and an idle process does nothing. A key is never a label.
+//!
+//! | metric | labels | |
+//! | --- | --- | --- |
+//! | `stktable_entries`, `stktable_size_entries` | `table` | entries alive, and the most there can be |
+//! | `stktable_created_total`, `stktable_expired_total`, `stktable_purged_total`, `stktable_removed_total` | `table` | entries that came and went |
+//! | `stktable_refused_total` | `table` | creations that failed for lack of room |
+//! | `stktable_names`, `stktable_names_refused_total` | `table` | names in `server_key` |
+//! | `stktable_dead_entries` | `table` | entries that are gone, and whose memory waits for a sweep |
+//! | `stktable_expiry_lag_seconds` | `table` | how far expiry is behind |
+//! | `stktable_unreclaimed_objects` | `table` | nodes and entries given up and not freed yet |
+//! | `stktable_peers_up_to_date` | `section` | 1 when the resync of the start is over |
+//! | `stktable_peers_connections`, `stktable_peers_connections_refused_total` | `section` | connections of peers |
+//! | `stktable_peer_connected` | `section`, `peer` | 1 while a session is up |
+//! | `stktable_peer_sessions_total`, `stktable_peer_calls_failed_total`, `stktable_peer_protocol_errors_total` | `section`, `peer` | since the start |
+//! | `stktable_peer_updates_sent_total`, `..._learned_total`, `..._refused_total` | `section`, `peer` | of the session that is up |
+//! | `stktable_peer_lag_updates` | `section`, `peer`, `table` | updates that the peer has not been sent |
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use stktable::table::Metrics as TableMetrics;
+
+use crate::peers::driver::{PeerStatus, SectionStatus};
+use crate::peers::resync::ResyncState;
+use crate::peers::session::{SessionStatus, Stage};
+use crate::shared::SharedTable;
+
+/// The type that goes with what [`render`] returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Returns the numbers of these tables and sections as they are now.
+#[must_use]
+pub fn render(tables: &[Arc<SharedTable>], sections: Vec<SectionStatus>) -> String {
+    let tables = tables.iter().map(|table| (table.declaration().local_name(), table.metrics()));
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Snapshot { tables: tables.collect(), sections }));
+    let mut text = String::new();
+    // Writing to memory does not fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    text
+}
+
+/// What there was at one moment.
+#[derive(Debug)]
+struct Snapshot {
+    tables: Vec<(String, TableMetrics)>,
+    sections: Vec<SectionStatus>,
+}
+
+/// Name, help, and what is read of a `T`.
+type Column<T> = (&'static str, &'static str, fn(&T) -> u64);
+
+/// A number and its labels.
+type Sample = (Vec<(&'static str, String)>, f64);
+
+/// Writes one family: its help, and a line for each sample.
+fn family(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    ty: MetricType,
+    samples: impl IntoIterator<Item = Sample>,
+) -> fmt::Result {
+    let mut samples = samples.into_iter().peekable();
+    if samples.peek().is_none() {
+        return Ok(());
+    }
+    let mut family = encoder.encode_descriptor(name, help, None, ty)?;
+    for (labels, value) in samples {
+        let encoder = family.encode_family(&labels)?;
+        match ty {
+            MetricType::Counter => ConstCounter::new(value).encode(encoder)?,
+            _ => ConstGauge::new(value).encode(encoder)?,
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+const fn number(value: u64) -> f64 {
+    value as f64
+}
+
+impl Snapshot {
+    fn tables(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, ty): (&str, &str, MetricType),
+        read: impl Fn(&TableMetrics) -> f64,
+    ) -> fmt::Result {
+        let samples = self
+            .tables
+            .iter()
+            .map(|(table, metrics)| (vec![("table", table.clone())], read(metrics)));
+        family(encoder, name, help, ty, samples)
+    }
+
+    fn sections(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, ty): (&str, &str, MetricType),
+        read: impl Fn(&SectionStatus) -> f64,
+    ) -> fmt::Result {
+        let samples = self
+            .sections
+            .iter()
+            .map(|section| (vec![("section", section.name.clone())], read(section)));
+        family(encoder, name, help, ty, samples)
+    }
+
+    fn peers(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, ty): (&str, &str, MetricType),
+        read: impl Fn(&PeerStatus) -> Option<f64>,
+    ) -> fmt::Result {
+        let peers = self
+            .sections
+            .iter()
+            .flat_map(|section| section.peers.iter().map(move |peer| (section, peer)));
+        let samples =
+            peers.filter_map(|(section, peer)| Some((labels(section, peer), read(peer)?)));
+        family(encoder, name, help, ty, samples)
+    }
+}
+
+fn labels(section: &SectionStatus, peer: &PeerStatus) -> Vec<(&'static str, String)> {
+    vec![("section", section.name.clone()), ("peer", peer.name.clone())]
+}
+
+/// The session, if it is up.
+fn up(peer: &PeerStatus) -> Option<&SessionStatus> {
+    peer.session.as_ref().filter(|session| session.stage == Stage::Up)
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        use MetricType::{Counter, Gauge};
+        let to = &mut encoder;
+        self.tables(to, ("stktable_entries", "Entries alive", Gauge), |m| m.used.into())?;
+        let size = ("stktable_size_entries", "The most entries there can be", Gauge);
+        self.tables(to, size, |m| m.size.into())?;
+        let counters: [Column<TableMetrics>; 6] = [
+            ("stktable_created", "Entries created", |m| m.created),
+            ("stktable_expired", "Entries that were over", |m| m.expired),
+            ("stktable_purged", "Entries taken to make room", |m| m.purged),
+            ("stktable_removed", "Entries removed by key, filter or prefix", |m| m.removed),
+            ("stktable_refused", "Creations that failed for lack of room", |m| m.refused),
+            ("stktable_names_refused", "Names too long, or one too many", |m| m.names_refused),
+        ];
+        for (name, help, read) in counters {
+            self.tables(to, (name, help, Counter), |metrics| number(read(metrics)))?;
+        }
+        let names = ("stktable_names", "Different names in server_key", Gauge);
+        self.tables(to, names, |m| m.names.into())?;
+        let dead = ("stktable_dead_entries", "Entries gone whose memory waits for a sweep", Gauge);
+        self.tables(to, dead, |m| m.dead.into())?;
+        let lag = ("stktable_expiry_lag_seconds", "How far expiry is behind", Gauge);
+        self.tables(to, lag, |m| number(m.expiry_lag_ms) / 1e3)?;
+        let help = "Nodes and entries given up and not freed yet";
+        self.tables(to, ("stktable_unreclaimed_objects", help, Gauge), |m| {
+            number(m.unreclaimed as u64)
+        })?;
+
+        let help = "1 when the resync of the start is over";
+        self.sections(to, ("stktable_peers_up_to_date", help, Gauge), |section| {
+            f64::from(u8::from(section.resync == ResyncState::Finished))
+        })?;
+        let connections = ("stktable_peers_connections", "Connections of peers", Gauge);
+        self.sections(to, connections, |section| number(section.connections as u64))?;
+        let help = "Connections closed at once because there were too many";
+        self.sections(to, ("stktable_peers_connections_refused", help, Counter), |section| {
+            number(section.connections_refused)
+        })?;
+
+        let connected = ("stktable_peer_connected", "1 while a session is up", Gauge);
+        self.peers(to, connected, |peer| Some(f64::from(u8::from(up(peer).is_some()))))?;
+        let totals: [Column<PeerStatus>; 3] = [
+            ("stktable_peer_sessions", "Sessions", |peer| peer.sessions),
+            ("stktable_peer_calls_failed", "Calls without a connection", |peer| peer.calls_failed),
+            ("stktable_peer_protocol_errors", "Sessions ended by what the peer sent", |peer| {
+                peer.protocol_errors
+            }),
+        ];
+        for (name, help, read) in totals {
+            self.peers(to, (name, help, Counter), |peer| Some(number(read(peer))))?;
+        }
+        let counters: [Column<SessionStatus>; 3] = [
+            ("stktable_peer_updates_sent", "Updates sent in this session", |session| {
+                session.counters.updates_sent
+            }),
+            ("stktable_peer_updates_learned", "Updates stored in this session", |session| {
+                session.counters.updates_learned
+            }),
+            ("stktable_peer_updates_refused", "Updates without room in this session", |session| {
+                session.counters.updates_refused
+            }),
+        ];
+        for (name, help, read) in counters {
+            self.peers(to, (name, help, Counter), |peer| up(peer).map(|up| number(read(up))))?;
+        }
+        let lags = self.sections.iter().flat_map(|section| {
+            let peers = section.peers.iter().filter_map(|peer| Some((peer, up(peer)?)));
+            peers.flat_map(move |(peer, session)| {
+                session.tables.iter().map(move |table| {
+                    let mut labels = labels(section, peer);
+                    labels.push(("table", table.name.clone()));
+                    (labels, number(table.lag))
+                })
+            })
+        });
+        let help = "Updates that the peer has not been sent";
+        family(to, "stktable_peer_lag_updates", help, Gauge, lags)
+    }
+}
