@@ -45,6 +45,54 @@ impl Stats {
         assert_eq!(answer.trim(), "", "{command}");
     }
 
+    /// Runs many such commands, as many at once as a line may hold.
+    pub(crate) fn run_all(&self, commands: impl Iterator<Item = String>) {
+        // HAProxy's buffer has 16384 bytes.
+        const LINE: usize = 12_000;
+        let mut line = String::new();
+        for command in commands {
+            if line.len() + command.len() > LINE {
+                self.run_line(&line);
+                line.clear();
+            }
+            // An empty command is an unknown one.
+            line += if line.is_empty() { "" } else { ";" };
+            line += &command;
+        }
+        self.run_line(&line);
+    }
+
+    fn run_line(&self, line: &str) {
+        let answer = self.ask(line);
+        let first = line.split(';').next().unwrap_or_default();
+        assert_eq!(answer.trim(), "", "{first} and what followed it");
+    }
+
+    /// Returns how many entries a table has, without asking for them.
+    pub(crate) fn used_of(&self, name: &str) -> Result<u32, String> {
+        let answer = self.try_ask("show table")?;
+        let header = answer.lines().find(|line| line.starts_with(&format!("# table: {name},")));
+        let used = header.and_then(|header| header.rsplit_once("used:"));
+        used.and_then(|(_, used)| used.parse().ok()).ok_or(answer)
+    }
+
+    /// Returns the entries of a large table as lines in some order, without what differs from process to process: who uses an
+    /// entry, and what is left of its life.
+    pub(crate) fn lines(&self, name: &str) -> Result<Vec<String>, String> {
+        let answer = self.try_ask(&format!("show table {name}"))?;
+        let entries = answer.lines().filter(|line| line.starts_with("0x"));
+        let mut lines: Vec<_> = entries
+            .map(|line| {
+                let differs =
+                    |word: &str| ["0x", "use=", "exp="].iter().any(|start| word.starts_with(start));
+                let words: Vec<_> = line.split(' ').filter(|word| !differs(word)).collect();
+                words.join(" ")
+            })
+            .collect();
+        lines.sort_unstable();
+        Ok(lines)
+    }
+
     /// Returns the entries of a table by their keys.
     pub(crate) fn table(&self, name: &str) -> Result<BTreeMap<String, Row>, String> {
         let answer = self.try_ask(&format!("show table {name}"))?;

@@ -5,6 +5,7 @@
 //! `STKTABLED_REQUIRE_HAPROXY` is set: then it fails.
 
 mod cli;
+mod mesh;
 mod process;
 
 use std::collections::BTreeMap;

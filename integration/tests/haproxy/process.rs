@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::Stats;
 
@@ -18,10 +18,12 @@ pub(crate) fn idle(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Looks until there is no complaint, and fails with the last one.
+/// Looks until there is no complaint, and fails with the last one. A look may take long by itself.
+#[expect(clippy::disallowed_methods, reason = "other processes cannot be waited for otherwise")]
 pub(crate) fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
     let mut complaint = String::new();
-    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
         match look() {
             Ok(()) => return,
             Err(now) => complaint = now,
@@ -37,6 +39,25 @@ pub(crate) struct Lab {
     web: u16,
 }
 
+/// Returns whether there is a HAProxy, and says so if not.
+pub(crate) fn found() -> bool {
+    let found = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        assert!(
+            std::env::var_os("STKTABLED_REQUIRE_HAPROXY").is_none(),
+            "haproxy is not in the path"
+        );
+        eprintln!("SKIPPED: haproxy is not in the path; nothing was checked");
+    }
+    found
+}
+
+/// Returns a port that nobody listens on, as far as one can know.
+pub(crate) fn free_port() -> u16 {
+    let [port] = free_ports();
+    port
+}
+
 /// Returns ports that nobody listens on, as far as one can know.
 fn free_ports<const N: usize>() -> [u16; N] {
     let listeners: Vec<_> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -46,13 +67,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 impl Lab {
     /// Returns `None`, after saying so, where there is no HAProxy.
     pub(crate) fn new() -> Option<Self> {
-        let found = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status();
-        if found.is_err() {
-            assert!(
-                std::env::var_os("STKTABLED_REQUIRE_HAPROXY").is_none(),
-                "haproxy is not in the path"
-            );
-            eprintln!("SKIPPED: haproxy is not in the path; nothing was checked");
+        if !found() {
             return None;
         }
         let [ours, theirs, web] = free_ports();
@@ -125,13 +140,14 @@ frontend web
 }
 
 /// A process that is killed when this is dropped.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     stats: Stats,
 }
 
 impl Running {
-    fn start(mut command: Command, log: &PathBuf, stats: Stats) -> Self {
+    /// Starts it, and waits until it answers.
+    pub(crate) fn start(mut command: Command, log: &PathBuf, stats: Stats) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let output = log.try_clone().unwrap();
         let child = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
@@ -145,8 +161,24 @@ impl Running {
         running
     }
 
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Says so as long as it runs.
+    pub(crate) fn has_ended(&mut self) -> Result<(), String> {
+        match self.child.try_wait().unwrap() {
+            Some(_) => Ok(()),
+            None => Err(format!("process {} runs", self.child.id())),
+        }
+    }
+
     /// kill -9.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
