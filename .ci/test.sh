@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Here a missing HAProxy is an error, not a reason to pass by.
-export STKTABLED_REQUIRE_HAPROXY=1
+# Here a missing HAProxy, or varnishtest, is an error, not a reason to pass by.
+export STKTABLED_REQUIRE_HAPROXY=1 STKTABLED_REQUIRE_VARNISHTEST=1
 cargo test --workspace
 
 # What is off by default.
