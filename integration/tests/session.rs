@@ -4,6 +4,8 @@
 mod handshake;
 #[path = "session/lessons.rs"]
 mod lessons;
+#[path = "session/newer.rs"]
+mod newer;
 #[path = "session/recordings.rs"]
 mod recordings;
 #[path = "session/script.rs"]

@@ -7,7 +7,7 @@ use stktable::declare::{Declaration, Scope};
 use stktable::table::{EntryRef, Options};
 use stktable_integration::SharedTable;
 use stktable_integration::peers::codec::{
-    Control, Decoder, Definition, Message, SendCache, SenderTable, UpdateHeader, Value,
+    Control, Decoder, Definition, Message, Rate, SendCache, SenderTable, UpdateHeader, Value,
 };
 use stktable_integration::peers::session::{Event, PeerMemory, Roster, Session, SessionError};
 
@@ -172,6 +172,9 @@ impl Writer {
                 stktable::DataType::ServerKey => Value::Dict(Some(b"srv")),
                 stktable::DataType::ServerId => Value::Sint(value.cast_signed()),
                 stktable::DataType::BytesInCnt => Value::Ull(u64::from(value)),
+                rate if rate.is_rate() => {
+                    Value::Rate(Rate { elapsed_ms: 100, current: value, previous: 2 * value })
+                }
                 _ => Value::Uint(value),
             })
             .unwrap();
