@@ -57,6 +57,9 @@ pub struct Table {
 }
 
 impl Table {
+    /// Integers for keys, and nothing stored.
+    pub const EMPTY: Self = Self { key: 0, len: 0, data_types: 0, elements: 0, period_ms: 0 };
+
     /// Returns the table.
     #[must_use]
     pub fn announced(&self) -> SenderTable {
@@ -92,6 +95,15 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Writes the definition of a table: `/a` for 0, and so on.
+    pub fn define(&mut self, id: u64, name: u8, table: SenderTable) {
+        let name = [b'/', b'a' + name];
+        if Definition::encode(id, &name, &table, &mut self.bytes).is_ok() {
+            self.tables.insert(id, table.clone());
+            self.selected = Some(table);
+        }
+    }
+
     /// Writes one thing.
     pub fn write(&mut self, sent: &Sent) {
         let out = &mut self.bytes;
@@ -106,12 +118,7 @@ impl Writer {
                 _ => ErrorMessage::SizeLimit.encode(out),
             },
             Sent::Definition { id, name, table } => {
-                let (id, table) = (u64::from(id % 4), table.announced());
-                let name = [b'/', b'a' + name % 4];
-                if Definition::encode(id, &name, &table, out).is_ok() {
-                    self.tables.insert(id, table.clone());
-                    self.selected = Some(table);
-                }
+                self.define(u64::from(id % 4), name % 4, table.announced());
             }
             Sent::Switch { id } => {
                 let id = u64::from(id % 5);

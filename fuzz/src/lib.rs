@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub mod grammar;
+pub mod memory;
 pub mod table;
 pub mod tree;
 

@@ -54,8 +54,20 @@ impl Receiver {
     fn take(&mut self) -> Result<(), DecodeError> {
         let buffer = core::mem::take(&mut self.buffer);
         let mut at = 0;
-        while let Some((message, used)) = self.decoder.decode(&buffer[at..])? {
+        loop {
+            let quick = self.decoder.decode_update(&buffer[at..]);
+            let Some((message, used)) = self.decoder.decode(&buffer[at..])? else {
+                assert!(quick.is_none());
+                break;
+            };
             assert!(used >= 2 && used <= self.decoder.message_max());
+            // The short way finds the same, and every short update.
+            match quick {
+                Some((update, size)) => {
+                    assert_eq!((Message::Update(update), size), (message, used))
+                }
+                None => assert!(used > 242 || !matches!(message, Message::Update(_))),
+            }
             at += used;
             self.message(message)?;
         }
@@ -186,7 +198,7 @@ fn announced_again(definition: &Definition<'_>, table: &SenderTable) {
 
 /// Hears it whole, byte by byte, and in the pieces given: all the same.
 fn hear(bytes: &[u8], pieces: &[u8]) {
-    for limit in [300, 16_379] {
+    for limit in [60, 300, 16_379] {
         let mut whole = Receiver::new(limit);
         whole.push(bytes);
         let mut apart = Receiver::new(limit);
