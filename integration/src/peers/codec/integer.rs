@@ -224,14 +224,17 @@ mod tests {
                 row.resize(row.len() + 11 - at, 7);
                 for count in 0..=12_usize {
                     let end = if count > at { count - 1 + bytes.len() } else { count };
-                    // One of nine bytes or more is left to `decode`.
-                    let expected = (count <= at || bytes.len() <= SAFE + 1).then_some(end);
+                    // One of ten bytes is left to `decode`, which may refuse it.
+                    let expected = (count <= at || bytes.len() <= 9).then_some(end);
                     assert_eq!(skip(&row, count as u64), expected, "{value} at {at}, {count}");
                 }
                 assert_eq!(skip(&row, 13), None, "one is missing");
                 assert_eq!(skip(&row, u64::MAX), None);
             }
         }
+        let past_the_largest = [&[0xff; 9][..], &[0x7f], &[0; 8]].concat();
+        assert_eq!(decode(&past_the_largest), Err(Overflow));
+        assert_eq!(skip(&past_the_largest, 1), None);
         assert_eq!(skip(&[0xff; 12], 1), None);
     }
 }
