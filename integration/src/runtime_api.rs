@@ -15,6 +15,10 @@
 //! | `show table NAME` | the same line, and a line for each entry |
 //! | `show table NAME key KEY` | the same for one entry; nothing at all if it is not there |
 //! | `show table NAME data.TYPE OP VALUE ...` | the entries that pass all filters, at most four |
+//! | `show table NAME ... prefix NETWORK` | those of a network, or whose keys begin so; with filters too |
+//! | `show table NAME ... limit N [after KEY]` | as many; those behind a key, for the next page |
+//! | `show table NAME ... top N by data.TYPE` | the largest first; also `sort by data.TYPE limit N`; N up to 10,000 |
+//! | `show table NAME ... json` | the same as a JSON object in each line |
 //! | `set table NAME key KEY [data.TYPE VALUE]...` | creates the entry if it is not there, sets values, tells peers |
 //! | `clear table NAME [key KEY \| data.TYPE OP VALUE ...]` | removes entries; peers are not told |
 //! | `show peers [SECTION]` | the peers and what they were told |
@@ -42,7 +46,9 @@
 pub mod server;
 
 mod clear;
+mod dump;
 mod parse;
+mod query;
 mod set;
 mod show;
 
@@ -226,7 +232,7 @@ pub struct Reply {
 enum Work {
     /// Nothing, once the head is written.
     Head,
-    Dump(show::Dump),
+    Dump(dump::Dump),
     Clear(clear::Clear),
     Done,
 }

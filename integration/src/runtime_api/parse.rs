@@ -6,6 +6,8 @@ use std::str;
 use stktable::table::{Comparison, Filter};
 use stktable::{DataType, Declaration, Key, KeyType};
 
+use super::query::QueryError;
+
 /// Filters of one command.
 const FILTERS_MAX: usize = 4;
 
@@ -79,6 +81,14 @@ pub(super) enum Refusal {
     ExtraWord(usize, Vec<u8>),
     InUse,
     TableFull,
+    /// One of the words that HAProxy does not have.
+    Query(QueryError),
+}
+
+impl From<QueryError> for Refusal {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
 }
 
 /// What is wrong with `data.TYPE[IDX]`.
@@ -160,6 +170,7 @@ impl fmt::Display for Refusal {
                     "Detected extra data in filter, {number}th word of input, after '{before}'"
                 );
             }
+            Self::Query(error) => return error.fmt(f),
             Self::InUse => "Entry currently in use, cannot remove",
             Self::TableFull => "Unable to allocate a new entry",
         })

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use stktable::table::{Filter, Value, Walk};
-use stktable::{Column, EntryRef, StickTable, Storage, Tick};
+use serde_json::{Map, json};
+use stktable::table::{Glance, Value};
+use stktable::{Column, StickTable, Storage, Tick};
 
+use super::dump::Dump;
 use super::parse::{self, Action, Element, Refusal};
-use super::{Api, Level, PIECE_BYTES, PIECE_ENTRIES, Reply, Work};
-use crate::shared::SharedTable;
+use super::query::{self, Query};
+use super::{Api, Level, Reply, Work};
 
 /// What `help` says.
 pub(super) const HELP: &str = "\
@@ -53,56 +55,29 @@ impl Api {
         };
         let table = self.table(name)?;
         let declaration = table.declaration();
-        let filters = match words {
+        let query = match words {
             [b"key"] => return Err(Refusal::KeyExpected),
             [b"key", ..] if level < Level::Operator => return Err(Refusal::PermissionDenied),
             [b"key", text] => {
                 let key = parse::key(declaration, text, Action::Show)?;
-                let Some(entry) = table.get(&key, now) else { return Ok(Reply::text("")) };
                 let mut out = header(table).into_bytes();
-                line(&entry, now, &mut out);
+                let shown = table.get_with(&key, now, |entry| line(entry, now, &mut out));
+                if shown.is_none() {
+                    return Ok(Reply::text(""));
+                }
                 out.push(b'\n');
                 return Ok(Reply { head: out, ..Reply::text("") });
             }
-            [] => Vec::new(),
-            [first, ..] if first.starts_with(b"data.") => parse::filters(declaration, words)?,
-            _ => return Err(Refusal::Usage(Action::Show)),
+            [first, ..] if !first.starts_with(b"data.") && !query::is_ours(first) => {
+                return Err(Refusal::Usage(Action::Show));
+            }
+            words => Query::parse(declaration, words)?,
         };
         if level < Level::Operator {
             return Ok(Reply::text(header(table) + NOT_DUMPED));
         }
         let table = Arc::clone(table);
-        Ok(Reply::work(Work::Dump(Dump { table, walk: None, filters })))
-    }
-}
-
-/// The entries of a table that pass the filters.
-#[derive(Debug)]
-pub(super) struct Dump {
-    table: Arc<SharedTable>,
-    /// `None` before the header.
-    walk: Option<Walk>,
-    filters: Vec<Filter>,
-}
-
-impl Dump {
-    /// Appends the next lines. Returns whether there is more.
-    pub(super) fn next(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
-        let start = out.len();
-        let walk = self.walk.get_or_insert_with(|| {
-            out.extend_from_slice(header(&self.table).as_bytes());
-            Walk::new()
-        });
-        for _ in 0..PIECE_ENTRIES {
-            if out.len() - start >= PIECE_BYTES {
-                break;
-            }
-            let Some(entry) = walk.next(&self.table, now) else { return false };
-            if self.filters.iter().all(|filter| filter.passes(entry.glance(), now)) {
-                line(&entry, now, out);
-            }
-        }
-        true
+        Ok(Reply::work(Work::Dump(Dump::new(table, query))))
     }
 }
 
@@ -114,14 +89,14 @@ pub(super) fn header(table: &StickTable) -> String {
 }
 
 /// Appends the line of an entry.
-fn line(entry: &EntryRef<'_>, now: Tick, out: &mut Vec<u8>) {
+pub(super) fn line(entry: Glance<'_>, now: Tick, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = write!(
         out,
         "{:#x}: key={} use={} exp={}",
         entry.id(),
         entry.key(),
-        entry.users(),
+        entry.trackers(),
         entry.expires_in(now)
     );
     for column in &entry.table().declaration().columns {
@@ -149,7 +124,7 @@ fn name(column: &Column, index: u32, out: &mut Vec<u8>) {
     }
 }
 
-fn value(entry: &EntryRef<'_>, element: Element, now: Tick, out: &mut Vec<u8>) {
+fn value(entry: Glance<'_>, element: Element, now: Tick, out: &mut Vec<u8>) {
     let Element { data_type, index } = element;
     let _ = match data_type.storage() {
         // The one value that does not fit a signed number.
@@ -164,4 +139,45 @@ fn value(entry: &EntryRef<'_>, element: Element, now: Tick, out: &mut Vec<u8>) {
         },
         _ => write!(out, "{}", entry.fetch(data_type, index, now).unwrap_or(0)),
     };
+}
+
+/// Returns the line of a table as JSON.
+pub(super) fn header_json(table: &StickTable) -> String {
+    let declaration = table.declaration();
+    let head = json!({
+        "table": declaration.local_name(),
+        "type": declaration.key.ty().to_string(),
+        "size": declaration.size,
+        "used": table.used(),
+    });
+    format!("{head}\n")
+}
+
+/// Appends the line of an entry as JSON: arrays as arrays, rates as the number of the last period.
+pub(super) fn line_json(entry: Glance<'_>, now: Tick, out: &mut Vec<u8>) {
+    let mut data = Map::new();
+    for column in &entry.table().declaration().columns {
+        let value = |index| match column.data_type.storage() {
+            Storage::Dict => json!(entry.server_key()),
+            Storage::Ull => match entry.value(column.data_type, index, now) {
+                Some(Value::Ull(value)) => json!(value),
+                _ => json!(0),
+            },
+            _ => json!(entry.fetch(column.data_type, index, now).unwrap_or(0)),
+        };
+        let value = if column.data_type.is_array() {
+            (0..column.elements).map(value).collect()
+        } else {
+            value(0)
+        };
+        data.insert(column.data_type.name().to_owned(), value);
+    }
+    let line = json!({
+        "key": entry.key().to_string(),
+        "use": entry.trackers(),
+        "exp": entry.expires_in(now),
+        "data": data,
+    });
+    // Writing to memory does not fail.
+    let _ = writeln!(out, "{line}");
 }

@@ -163,6 +163,13 @@ impl KeyIndex {
         None
     }
 
+    /// Returns the place behind a key; of none the end.
+    pub(crate) fn after(&self, bytes: Option<&[u8]>) -> Position {
+        let Some(bytes) = bytes else { return Position { tree: self.forest.trees(), last: None } };
+        let Probe { hash, bytes } = self.probe(bytes);
+        Position { tree: self.tree(hash), last: Some((hash, bytes.into())) }
+    }
+
     /// Calls `visit` with every entry from the position on, in the order of (tree, hash, key), until it breaks, and moves the position
     /// behind the last one visited. Each is protected during the call.
     ///

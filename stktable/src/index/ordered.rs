@@ -70,6 +70,11 @@ impl Element {
         Self::new(bytes, 0)
     }
 
+    /// Behind every element of this key.
+    pub(crate) fn behind(bytes: &[u8]) -> Self {
+        Self::new(bytes, u64::MAX)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Inline { len, bytes } => &bytes[..usize::from(*len)],

@@ -4,7 +4,7 @@ use core::ops::{Bound, ControlFlow};
 
 use super::{Glance, Removed, StickTable, Walk};
 use crate::index::ordered::{Element, OrderedIndex};
-use crate::key::Prefix;
+use crate::key::{Key, Prefix};
 use crate::tick::Tick;
 
 /// A walk over the entries of a [`Prefix`]. It holds nothing between two steps, so it may rest as long as it likes.
@@ -28,6 +28,13 @@ impl PrefixWalk {
     #[must_use]
     pub fn new(prefix: Prefix) -> Self {
         Self { prefix, last: None, walk: Walk::new() }
+    }
+
+    /// Begins a walk behind the place of a key, which need not be there.
+    #[must_use]
+    pub fn after(prefix: Prefix, table: &StickTable, key: &Key) -> Self {
+        let last = Element::behind(key.as_bytes());
+        Self { prefix, last: Some(last), walk: Walk::after(table, key) }
     }
 
     /// Visits the entries from here on that are alive and not over, until `visit` breaks; see [`Walk::visit`]. A prefix for keys
@@ -63,7 +70,8 @@ impl PrefixWalk {
     ) -> bool {
         table.observe(now);
         let first = Element::before(self.prefix.as_bytes());
-        let from = self.last.as_ref().map_or(Bound::Included(&first), Bound::Excluded);
+        let last = self.last.as_ref().filter(|last| last.bytes() >= first.bytes());
+        let from = last.map_or(Bound::Included(&first), Bound::Excluded);
         let broken = ordered.visit(from, |element| {
             if !self.prefix.contains_bytes(element.bytes()) {
                 return ControlFlow::Break(None);

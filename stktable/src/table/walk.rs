@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use super::kill::Sweep;
 use super::{EntryRef, Filter, Glance, StickTable};
 use crate::index::keys::Position;
+use crate::key::Key;
 use crate::tick::Tick;
 
 /// A walk over all entries. It holds nothing between two steps, so it may rest as long as it likes.
@@ -23,6 +24,13 @@ impl Walk {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Begins a walk behind the place of a key, which need not be there: what a walk that rested there would go on with. Behind a key of
+    /// another table's type there is nothing.
+    #[must_use]
+    pub fn after(table: &StickTable, key: &Key) -> Self {
+        Self { position: table.keys.after(table.canonical(key)), sweep: None }
     }
 
     /// Returns the next entry that is alive and not over.
