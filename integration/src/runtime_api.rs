@@ -47,6 +47,7 @@ pub mod server;
 
 mod clear;
 mod dump;
+mod line;
 mod parse;
 mod query;
 mod set;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use stktable::Tick;
 use stktable::table::{Filter, Glance, PrefixWalk, StickTable, Walk};
 
+use super::line::{Form, header, header_json, line_json};
 use super::parse::Element;
 use super::query::Query;
-use super::show::{header, header_json, line, line_json};
 use super::{PIECE_BYTES, PIECE_ENTRIES};
 use crate::shared::SharedTable;
 
@@ -19,7 +19,8 @@ use crate::shared::SharedTable;
 pub(super) struct Dump {
     table: Arc<SharedTable>,
     filters: Vec<Filter>,
-    json: bool,
+    /// `None` for JSON.
+    form: Option<Form>,
     /// How many entries may still be printed.
     left: u64,
     has_begun: bool,
@@ -100,19 +101,23 @@ impl Dump {
             largest: BinaryHeap::new(),
             sorted: None,
         });
-        let Query { filters, json, .. } = query;
-        Self { table, filters, json, left, has_begun: false, place, ranking }
+        let form = (!query.json).then(|| Form::of(&table));
+        Self { filters: query.filters, table, form, left, has_begun: false, place, ranking }
     }
 
     /// Appends the next lines. Returns whether there is more.
     pub(super) fn next(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         if !std::mem::replace(&mut self.has_begun, true) {
-            let begin = if self.json { header_json } else { header };
+            let begin = if self.form.is_none() { header_json } else { header };
             out.extend_from_slice(begin(&self.table).as_bytes());
         }
-        let write = if self.json { line_json } else { line };
-        let Self { table, filters, left, place, ranking, .. } = self;
+        let Self { table, filters, form, left, place, ranking, .. } = self;
+        let form = form.as_ref();
+        let write = |entry: Glance<'_>, out: &mut Vec<u8>| match form {
+            Some(form) => form.line(entry, now, out),
+            None => line_json(entry, now, out),
+        };
         if let Some(ranking) = ranking.as_mut().filter(|ranking| ranking.sorted.is_some()) {
             let sorted = ranking.sort();
             for _ in 0..PIECE_ENTRIES {
@@ -121,7 +126,7 @@ impl Dump {
                 }
                 let Some(key) = sorted.pop() else { break };
                 let Ok(key) = table.declaration().key.key(&key) else { continue };
-                table.get_with(&key, now, |entry| write(entry, now, out));
+                table.get_with(&key, now, |entry| write(entry, out));
             }
             return !sorted.is_empty();
         }
@@ -135,7 +140,7 @@ impl Dump {
                 match ranking {
                     Some(ranking) => ranking.take(entry, now),
                     None => {
-                        write(entry, now, out);
+                        write(entry, out);
                         *left -= 1;
                     }
                 }
