@@ -13,12 +13,15 @@
 //! | --- | --- | --- |
 //! | `peers` | `peer`, `server`, `bind`, `table`, `disabled`, `enabled` | see below |
 //! | `frontend`, `listen`, `backend` | `stick-table` | counted |
-//! | `global` | `localpeer` | counted |
+//! | `global` | `localpeer`, `crt-base`, `ca-base`, `ssl-server-verify` | counted |
 //! | `defaults` | `stick-table`, to refuse it | counted |
 //! | any other | | counted |
 //!
-//! In a `peers` section, `log`, `default-bind` and `default-server` are counted too; any other word is
+//! Of `default-bind` and `default-server` lines TLS is read, and the line counted. In a `peers` section, `log` is counted too; any other word is
 //! refused, as HAProxy does, so that a mistyped `tabel` is not lost.
+//!
+//! Words of our own stand in comments, `#stktabled: WORD ..`, so that one file serves HAProxy and us ([`Own`]). A word that is not
+//! known there is an error, too, and so is such a line outside of a `peers` section.
 //!
 //! # Decisions
 //!
@@ -35,9 +38,13 @@
 //! - A line of more than 64 words is read; HAProxy refuses it.
 //! - A line that is read must not stand in a conditional block (`.if` to `.endif`): conditions are not
 //!   evaluated. Blocks around other lines are passed over.
-//! - TLS, the PROXY protocol and shards are refused rather than ignored: without them the bytes between the
-//!   peers, or the entries they hold, would be others. Other options of `bind`, `peer` and `server`
+//! - The PROXY protocol and shards are refused rather than ignored: without them the bytes between the
+//!   peers, or the entries they hold, would be others. So are words of TLS beyond `ssl`, `crt`, `ca-file`, `verify`,
+//!   `verifyhost`, `sni str(NAME)`, `ssl-min-ver` and `ssl-max-ver`. Other options of `bind`, `peer` and `server`
 //!   are not used, with a warning.
+//! - `key FILE` says where the key of a `crt` is. HAProxy has no such word; for both, the key stands in the file of the
+//!   certificate, or in one beside it of the same name and `.key`.
+//! - `default-bind` counts wherever it stands in its section, `default-server` for the lines after it.
 //! - Unix sockets and inherited descriptors are refused for now.
 
 mod address;
@@ -46,9 +53,11 @@ mod conditional;
 mod diagnostic;
 mod line;
 mod load;
+mod own;
 mod peers;
 mod reader;
 mod resolve;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,7 +67,9 @@ use stktable::Declaration;
 pub use address::{Address, AddressError, Host};
 pub use diagnostic::{ConfigError, Diagnostic, Location, Severity};
 pub use load::{FILE_MAX, files, load};
+pub use own::Own;
 pub use resolve::{Remote, Setup, SetupSection, SetupTable};
+pub use tls::{Named, Tls, TlsGlobals, TlsWords};
 
 /// The configuration that is used when no file is given: one table for each key type, shared with nobody
 /// until a second peer is added.
@@ -105,6 +116,8 @@ impl fmt::Debug for Context<'_> {
 pub struct Config {
     /// The name in `localpeer`.
     pub localpeer: Option<String>,
+    /// What `global` says of TLS.
+    pub tls: TlsGlobals,
     /// The `peers` sections, in order.
     pub peers: Vec<PeersSection>,
     /// The tables of proxies, in order.
@@ -129,6 +142,10 @@ pub struct PeersSection {
     pub peers: Vec<Peer>,
     /// The addresses of its `bind` line.
     pub bind: Vec<Bind>,
+    /// What its `bind` and `default-bind` lines say of TLS.
+    pub bind_tls: TlsWords,
+    /// What its lines of our own say.
+    pub own: Own,
     /// Its own tables, in order.
     pub tables: Vec<Table>,
 }
@@ -141,6 +158,8 @@ pub struct Peer {
     pub name: String,
     /// Its address; the local peer needs none where there is a `bind` line.
     pub address: Option<Address>,
+    /// What its line and the `default-server` lines before it say of TLS.
+    pub tls: TlsWords,
     /// Where its name stands.
     pub at: Location,
 }

@@ -13,6 +13,7 @@ pub mod peers;
 pub mod runtime_api;
 pub mod shared;
 pub mod state;
+pub mod tls;
 
 pub use clock::Clock;
 pub use node::Node;

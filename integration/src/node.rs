@@ -6,6 +6,7 @@
 //! ```
 
 mod peers;
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -17,10 +18,13 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection};
 use crate::expiry;
-use crate::peers::driver::{self, RemotePeer, Section, SectionSettings};
+use crate::peers::driver::{self, Listen, RemotePeer, Section, SectionSettings};
 use crate::shared::SharedTable;
+use crate::tls::TlsError;
 
 pub use peers::Peers;
+use tls::SectionTls;
+pub use tls::check as check_tls;
 
 /// Why a node cannot start.
 #[derive(Debug)]
@@ -119,22 +123,34 @@ impl Node {
                 debug_assert!(written.is_ok(), "the configuration was checked");
             }
         }
+        let loaded = tls::load(setup).map_err(StartError::Config)?;
         fill(&tables).await;
         let mut sections = Vec::with_capacity(setup.sections.len());
-        for section in &setup.sections {
+        for (section, tls) in setup.sections.iter().zip(loaded) {
+            let SectionTls { listen: acceptor, calls } = tls;
+            let own = &section.own;
+            let listens = |address| Listen {
+                tls: acceptor.clone(),
+                bind_names: own.bind_names,
+                networks: own.networks.clone(),
+                peers: (!own.peers.is_empty())
+                    .then(|| own.peers.iter().map(|named| named.text.clone()).collect()),
+                ..Listen::from(address)
+            };
+            let remotes = section.remotes.iter().zip(calls);
             let settings = SectionSettings {
                 name: section.name.clone(),
                 local_peer: setup.local_peer.clone(),
-                listen: listen(section).await?,
-                remote_peers: section
-                    .remotes
-                    .iter()
-                    .map(|remote| RemotePeer {
+                listen: listen(section).await?.into_iter().map(listens).collect(),
+                remote_peers: remotes
+                    .map(|(remote, tls)| RemotePeer {
                         name: remote.name.clone(),
                         address: remote.address.clone(),
+                        tls,
                     })
                     .collect(),
                 tables: section.tables.iter().map(|at| Arc::clone(&tables[*at])).collect(),
+                limits: own.limits,
             };
             let started = Section::start(settings, clock).await;
             let failed = |error| StartError::Section { at: section.at.clone(), error };
@@ -162,6 +178,19 @@ impl Node {
     /// Returns the `peers` sections that run.
     pub fn sections(&self) -> impl ExactSizeIterator<Item = &Section> {
         self.sections.iter().map(AsRef::as_ref)
+    }
+
+    /// Reads certificates and keys again, see [`Section::reload_certificates`].
+    ///
+    /// # Errors
+    /// Every file that cannot be used; what it said before stays.
+    pub fn reload_certificates(&self) -> Result<(), Vec<TlsError>> {
+        let errors: Vec<_> = self
+            .sections()
+            .filter_map(|section| section.reload_certificates().err())
+            .flatten()
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// Returns who knows the peers, for the runtime API. It does not keep the sections running.

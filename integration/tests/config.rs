@@ -290,19 +290,79 @@ fn addresses_that_peers_cannot_use_are_refused() {
 }
 
 #[test]
-fn tls_is_refused_rather_than_left_out() {
+fn tls_that_is_not_known_is_refused_rather_than_left_out() {
     for line in [
-        "peer c 127.0.0.1:3 ssl verify none",
-        "server c 127.0.0.1:3 check ssl",
-        "default-server ssl ca-file x",
-        "default-bind ssl crt x",
+        "peer c 127.0.0.1:3 ssl verify none crl-file x",
+        "server c 127.0.0.1:3 check ciphers x ssl",
+        "default-server alpn x",
+        "default-bind strict-sni ca-sign-file x",
     ] {
-        let column = line.find("ssl").unwrap() + 3;
-        let message = refused(&in_peers(line), &[&format!("4:{column} ssl")]);
-        assert!(message.contains("TLS"), "{message}");
+        let word = ["crl-file", "ciphers", "alpn", "strict-sni"]
+            .into_iter()
+            .find(|word| line.contains(word));
+        let column = line.find(word.unwrap()).unwrap() + 3;
+        let message = refused(&in_peers(line), &[&format!("4:{column} {}", word.unwrap())]);
+        assert!(message.contains("expected ssl, crt"), "{message}");
     }
-    refused("peers p\n bind 127.0.0.1:1 ssl crt x.pem\n server a ssl\n", &["2:19 ssl", "3:11 ssl"]);
-    refused("peers p\n bind ssl crt x.pem\n", &["2:2 bind", "2:7 ssl"]);
+    refused("peers p\n bind ssl crt x.pem\n", &["2:2 bind"]);
+    refused("peers p\n bind :1 ssl crt x.pem crt y.pem sni str(x)\n", &["2:24 crt", "2:34 sni"]);
+    refused(
+        "peers p\n peer a :1 ssl verify optional ca-file @system-ca ssl-max-ver TLSv1.1\n",
+        &["2:23 optional", "2:40 @system-ca", "2:63 TLSv1.1"],
+    );
+    let text = "peers p\n bind :1 ssl crt x ssl-min-ver TLSv1.3 ssl-max-ver TLSv1.2\n server a\n";
+    let message = unresolved(text, "a", &["2:10 ssl"]);
+    assert!(message.contains("no version"), "{message}");
+}
+
+#[test]
+fn lines_of_our_own_stand_in_comments() {
+    let config = quiet(
+        "peers p\n peer a 127.0.0.1:1\n peer b 127.0.0.1:2\n\
+         \t#stktabled: accept-from 192.0.2.0/24,2001:db8::/32 127.0.0.1 # and no more\n\
+         #stktabled:accept-peers b\n #stktabled: verify-peer-names off\n #stktabled: max-sessions 7\n\
+         #stktabled: hello-timeout 2s\n #stktabled: max-message 8k\n #stktabled: max-tables 3\n\
+         #stktabled: max-names 0\n # stktabled: nothing of ours\n\
+         peers q\n disabled\n",
+    );
+    let own = &config.peers[0].own;
+    let networks: Vec<_> = own.networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1/32"]);
+    assert_eq!(own.peers.iter().map(|named| named.text.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert!(!own.bind_names && config.peers[1].own.bind_names);
+    let limits = own.limits;
+    assert_eq!((limits.sessions, limits.handshake_ms, limits.message_bytes), (Some(7), 2000, 8192));
+    assert_eq!((limits.tables, limits.names), (3, 0));
+    assert_eq!(config.resolve("a").unwrap().sections[0].own, *own);
+}
+
+#[test]
+fn lines_of_our_own_are_refused_at_their_words() {
+    for (line, place) in [
+        ("accept-frm 1.2.3.4", "15 accept-frm"),
+        ("accept-from", "15 accept-from"),
+        ("accept-from 1.2.3.4/33", "27 1.2.3.4/33"),
+        ("accept-peers", "15 accept-peers"),
+        ("verify-peer-names perhaps", "33 perhaps"),
+        ("max-sessions 0", "28 0"),
+        ("max-sessions", "15 max-sessions"),
+        ("max-sessions 3 4", "30 4"),
+        ("hello-timeout 11m", "29 11m"),
+        ("hello-timeout 4294967297", "29 4294967297"),
+        ("max-message 255", "27 255"),
+        ("max-message 61k", "27 61k"),
+        ("max-tables 0", "26 0"),
+        ("max-names 129", "25 129"),
+        ("max-names 'x", "25 '"),
+    ] {
+        let message = refused(&in_peers(&format!("#stktabled: {line}")), &[&format!("4:{place}")]);
+        assert!(message.contains("expected"), "{message}");
+    }
+    refused("#stktabled: max-tables 3\n", &["1:13 max-tables"]);
+    refused("frontend f\n  #stktabled: max-tables 3\n", &["2:15 max-tables"]);
+    refused(&in_peers("#stktabled: # nothing"), &["4:14 #stktabled:"]);
+    refused("peers p\n.if TRUE\n #stktabled: max-tables 3\n.endif\n", &["3:14 max-tables"]);
+    unresolved(&in_peers("#stktabled: accept-peers a c"), "a", &["4:30 c"]);
 }
 
 #[test]
@@ -347,14 +407,14 @@ fn declarations_are_reported_at_their_words() {
 
 #[test]
 fn all_errors_of_all_files_are_reported_at_once() {
-    let one = "peers p\n peer a 127.0.0.1\n peer b 127.0.0.1:2 ssl\n table t size x\n";
+    let one = "peers p\n peer a 127.0.0.1\n peer b 127.0.0.1:2 alpn\n table t size x\n";
     let two = "peers p\n peer c x\nbackend b\n stick-table type ip size 1 peers nope write-to w\n";
     let files = [("one.cfg", one.as_bytes()), ("two.cfg", two.as_bytes())];
     let error = config::parse(&files, &Context::EMPTY).unwrap_err();
     let lines: Vec<_> = error.diagnostics.iter().map(ToString::to_string).collect();
     let starts = [
         "one.cfg:2:9: error: `127.0.0.1`: ",
-        "one.cfg:3:21: error: `ssl`: ",
+        "one.cfg:3:21: error: `alpn`: ",
         "one.cfg:4:15: error: `x`: ",
         "one.cfg:4:2: error: `table`: ",
         "two.cfg:1:7: error: `p`: a peers section has this name already at one.cfg:1:1",

@@ -10,7 +10,7 @@ use stktable::{DataType, Key};
 use stktable_integration::config::Address;
 use stktable_integration::peers::driver::{RemotePeer, Section, SectionSettings, StartError};
 use stktable_integration::peers::resync::ResyncState;
-use stktable_integration::peers::session::Stage;
+use stktable_integration::peers::session::{Limits, Stage};
 use stktable_integration::{Clock, SharedTable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -109,14 +109,16 @@ async fn section(
         .map(|(name, address)| RemotePeer {
             name: (*name).to_owned(),
             address: Address::parse(&address.to_string()).unwrap(),
+            tls: None,
         })
         .collect();
     let settings = SectionSettings {
         name: "mesh".to_owned(),
         local_peer: name.to_owned(),
-        listen: vec![own],
+        listen: vec![own.into()],
         remote_peers,
         tables: vec![Arc::clone(table)],
+        limits: Limits::default(),
     };
     Section::start(settings, clock).await
 }

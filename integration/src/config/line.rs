@@ -55,11 +55,13 @@ pub(super) struct Line {
     pub(super) next: Start,
 }
 
-/// The start of a line: its offset and its number.
+/// The start of a line: its offset, its number and its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) offset: usize,
     pub(super) line: u32,
+    /// The column, past 1 where the beginning of a line was taken off.
+    pub(super) column: u32,
 }
 
 impl Line {
@@ -74,7 +76,7 @@ impl Line {
             file,
             at: start.offset,
             line: start.line,
-            column: 1,
+            column: start.column,
             continued,
             variable,
             words: Vec::new(),
@@ -352,7 +354,7 @@ impl Cutter<'_> {
     fn finish(mut self, error: Option<LineError>) -> Line {
         let terminated = self.next_line() || self.file.ends_with(b"\n");
         Line {
-            next: Start { offset: self.at, line: self.line },
+            next: Start { offset: self.at, line: self.line, column: 1 },
             words: self.words,
             error,
             backslash: self.backslash,

@@ -4,11 +4,12 @@ use stktable::declare::Word;
 
 use super::address::Address;
 use super::reader::Reader;
+use super::tls::{Side, TlsWords};
 use super::{Bind, Peer};
 
 /// What an option of `bind`, `peer` or `server` does to us.
 enum Effect {
-    /// It speaks TLS, or prepares it.
+    /// It changes TLS in a way that is not known here. What is known is read before.
     Tls,
     /// It puts something before the bytes of the protocol.
     Preamble,
@@ -63,6 +64,9 @@ fn effect(word: &str) -> Option<Effect> {
         | "ssl-max-ver"
         | "ssl-min-ver"
         | "ssl-reuse"
+        | "key"
+        | "no-ssl"
+        | "no-verifyhost"
         | "strict-sni"
         | "tls-ticket-keys"
         | "tls-tickets"
@@ -82,11 +86,12 @@ fn effect(word: &str) -> Option<Effect> {
         "addr" | "agent-check" | "agent-port" | "backlog" | "backup" | "check" | "cookie"
         | "disabled" | "downinter" | "enabled" | "error-limit" | "fall" | "fastinter" | "id"
         | "init-addr" | "inter" | "interface" | "level" | "maxconn" | "maxqueue" | "minconn"
-        | "mss" | "name" | "namespace" | "no-check" | "no-ssl" | "no-verifyhost" | "non-stick"
-        | "nice" | "observe" | "on-error" | "on-marked-down" | "on-marked-up" | "port"
-        | "process" | "resolvers" | "resolve-prefer" | "rise" | "shards" | "slowstart"
-        | "source" | "tcp-ut" | "tfo" | "thread" | "track" | "transparent" | "usesrc" | "v4v6"
-        | "v6only" | "weight" => Effect::None,
+        | "mss" | "name" | "namespace" | "no-check" | "non-stick" | "nice" | "observe"
+        | "on-error" | "on-marked-down" | "on-marked-up" | "port" | "process" | "resolvers"
+        | "resolve-prefer" | "rise" | "shards" | "slowstart" | "source" | "tcp-ut" | "tfo"
+        | "thread" | "track" | "transparent" | "usesrc" | "v4v6" | "v6only" | "weight" => {
+            Effect::None
+        }
         _ => return None,
     })
 }
@@ -104,9 +109,18 @@ impl Reader<'_> {
                     section.disabled = first.text == "disabled";
                 }
             }
-            "default-bind" | "default-server" => {
+            "default-bind" => {
                 self.config.ignored_lines += 1;
-                self.options(&words[1..], false);
+                let tls = self.options(&words[1..], Side::Bind, false);
+                if let Some(section) = self.config.peers.last_mut() {
+                    section.bind_tls = section.bind_tls.over(&tls);
+                }
+            }
+            "default-server" => {
+                self.config.ignored_lines += 1;
+                let tls = self.options(&words[1..], Side::Server, false);
+                // For the lines that follow, over those before.
+                self.server_tls = tls.over(&self.server_tls);
             }
             "shards" => self.error(
                 first,
@@ -140,7 +154,7 @@ impl Reader<'_> {
                 None
             }
         };
-        self.options(options, true);
+        let tls = self.options(options, Side::Server, true).over(&self.server_tls);
         let Some(name) = name else { return };
         let at = self.at(words[1]);
         if let Some(other) = self.first_peer(name, &at) {
@@ -150,7 +164,7 @@ impl Reader<'_> {
             self.error(words[1], message);
         }
         if let Some(section) = self.config.peers.last_mut() {
-            section.peers.push(Peer { name: name.to_owned(), address, at });
+            section.peers.push(Peer { name: name.to_owned(), address, tls, at });
         }
     }
 
@@ -166,7 +180,7 @@ impl Reader<'_> {
         self.mixed(first);
         let Some(list) = words.get(1).filter(|list| effect(list.text).is_none()) else {
             self.error(first, "no address; expected ADDRESS:PORT");
-            self.options(&words[1..], true);
+            self.bind_options(&words[1..]);
             return;
         };
         let mut column = list.column;
@@ -184,7 +198,14 @@ impl Reader<'_> {
                 }
             }
         }
-        self.options(&words[2..], true);
+        self.bind_options(&words[2..]);
+    }
+
+    fn bind_options(&mut self, words: &[Word<'_>]) {
+        let tls = self.options(words, Side::Bind, true);
+        if let Some(section) = self.config.peers.last_mut() {
+            section.bind_tls = tls.over(&section.bind_tls);
+        }
     }
 
     /// Refuses `peer` lines beside a `bind` line.
@@ -197,15 +218,24 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses the options that would change what is said between peers, each kind once a line.
-    fn options(&mut self, words: &[Word<'_>], warn: bool) {
+    /// Returns what the options say of TLS. Refuses those that would change what is said between peers and are not
+    /// supported, each kind once a line.
+    fn options(&mut self, words: &[Word<'_>], side: Side, warn: bool) -> TlsWords {
+        let mut tls = TlsWords::default();
         let mut reported = [false; 3];
-        for word in words {
+        let mut unused = None;
+        let mut at = 0;
+        while let Some(word) = words.get(at).copied() {
+            let taken = self.tls_word(&words[at..], side, &mut tls);
+            at += taken.max(1);
+            if taken > 0 {
+                continue;
+            }
             let (kind, message) = match effect(word.text) {
                 Some(Effect::Tls) => (
                     0,
-                    "TLS between peers is not supported yet, and they are not called in plain text instead; \
-                     expected no TLS options",
+                    "this is not supported between peers, and left out it would be another connection; expected ssl, crt, \
+                     key, ca-file, verify, verifyhost, sni, ssl-min-ver or ssl-max-ver",
                 ),
                 Some(Effect::Preamble) => (
                     1,
@@ -216,17 +246,18 @@ impl Reader<'_> {
                     "shards are not supported yet, and without them this peer would be sent everything; \
                      expected no `shard`",
                 ),
-                Some(Effect::None) | None => continue,
+                Some(Effect::None) | None => {
+                    unused.get_or_insert(word);
+                    continue;
+                }
             };
             if !core::mem::replace(&mut reported[kind], true) {
-                self.error(*word, message);
+                self.error(word, message);
             }
         }
-        if warn
-            && reported == [false; 3]
-            && let Some(first) = words.first()
-        {
-            self.warning(*first, "options of a peer's connection are not used; expected none");
+        if let Some(first) = unused.filter(|_| warn && reported == [false; 3]) {
+            self.warning(first, "options of a peer's connection are not used; expected none");
         }
+        tls
     }
 }

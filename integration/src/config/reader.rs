@@ -8,6 +8,8 @@ use stktable::declare::{Declaration, Scope, Word};
 use super::conditional::{Blocks, Directive, conditional};
 use super::diagnostic::{ConfigError, Diagnostic, Location, Severity};
 use super::line::{self, Line, LineError, Start};
+use super::own::{MARK, Own};
+use super::tls::TlsWords;
 use super::{Config, Context, PeersSection, ProxyKind, Table, check};
 
 /// The most errors that are reported; past it the rest of the files is not read.
@@ -77,6 +79,8 @@ pub(super) struct Reader<'c> {
     /// Where the `bind` line, and the first `peer` line, of this section is.
     pub(super) bind_at: Option<Location>,
     pub(super) peer_at: Option<Location>,
+    /// What the `default-server` lines of this section say.
+    pub(super) server_tls: TlsWords,
     file: Arc<str>,
     order: usize,
 }
@@ -96,6 +100,7 @@ impl<'c> Reader<'c> {
             peers: HashMap::new(),
             bind_at: None,
             peer_at: None,
+            server_tls: TlsWords::default(),
             file: "".into(),
             order: 0,
         }
@@ -105,7 +110,7 @@ impl<'c> Reader<'c> {
     pub(super) fn file(&mut self, name: &str, contents: &[u8]) {
         self.file = name.into();
         self.section = Section::None;
-        let mut start = Start { offset: 0, line: 1 };
+        let mut start = Start { offset: 0, line: 1, column: 1 };
         while start.offset < contents.len() && self.errors <= ERRORS_MAX {
             start = self.line(contents, start);
         }
@@ -166,6 +171,9 @@ impl<'c> Reader<'c> {
         let context = self.context;
         let localpeer = self.config.localpeer.clone();
         let variable = |name: &str| line::variable(context, localpeer.as_deref(), name);
+        if let Some(own) = own(contents, start) {
+            return self.own(&Line::read(contents, own, false, &variable), own);
+        }
         let mut line = Line::read(contents, start, false, &variable);
         if line.is_blank() {
             return line.next;
@@ -236,11 +244,44 @@ impl<'c> Reader<'c> {
         line.next
     }
 
+    /// Reads a line of our own, of which the mark is taken off.
+    fn own(&mut self, line: &Line, start: Start) -> Start {
+        let begin =
+            Location { file: Arc::clone(&self.file), line: start.line, column: start.column };
+        match line.words() {
+            Err(LineError { line: number, column, word, message }) => {
+                self.report(Diagnostic::error(begin.beside(number, column), &word, message));
+            }
+            Ok(words) => {
+                let is_open = self.blocks.is_open();
+                match (words.first(), &self.section) {
+                    (None, _) => self.report(Diagnostic::error(
+                        begin,
+                        MARK,
+                        "nothing follows; expected a word such as `accept-from`",
+                    )),
+                    (Some(first), _) if is_open => self.error(
+                        *first,
+                        "a line of stktabled's own cannot stand in a conditional block; expected it outside",
+                    ),
+                    (Some(_), Section::Peers) => self.own_line(&words),
+                    (Some(first), _) => self.error(
+                        *first,
+                        "a line of stktabled's own is for a peers section; expected it there",
+                    ),
+                }
+            }
+        }
+        line.next
+    }
+
     /// Returns whether a line with this first word is read here.
     fn reads(&self, keyword: &str) -> bool {
         match self.section {
             Section::None | Section::Peers => true,
-            Section::Global => keyword == "localpeer",
+            Section::Global => {
+                matches!(keyword, "localpeer" | "crt-base" | "ca-base" | "ssl-server-verify")
+            }
             Section::Defaults | Section::Proxy(..) => keyword == "stick-table",
             Section::Skipped => false,
             Section::Conditional(_) => {
@@ -288,12 +329,15 @@ impl<'c> Reader<'c> {
         }
         self.peers.clear();
         (self.bind_at, self.peer_at) = (None, None);
+        self.server_tls = TlsWords::default();
         self.config.peers.push(PeersSection {
             name: name.to_owned(),
             at,
             disabled: false,
             peers: Vec::new(),
             bind: Vec::new(),
+            bind_tls: TlsWords::default(),
+            own: Own::default(),
             tables: Vec::new(),
         });
         Section::Peers
@@ -322,11 +366,7 @@ impl<'c> Reader<'c> {
             Section::None => {
                 self.error(first, "no section has begun; expected `peers`, `global` or the like")
             }
-            Section::Global => {
-                if let Some(name) = self.name(words, "the local peer") {
-                    self.config.localpeer = Some(name.to_owned());
-                }
-            }
+            Section::Global => self.global(words),
             Section::Defaults => {
                 self.error(first, "a table cannot stand in `defaults`; expected it in a proxy");
             }
@@ -337,6 +377,28 @@ impl<'c> Reader<'c> {
                 self.section = Section::Skipped;
                 self.report(conditional(at, first.text, first.line));
             }
+        }
+    }
+
+    fn global(&mut self, words: &[Word<'_>]) {
+        let first = words[0];
+        if first.text == "localpeer" {
+            if let Some(name) = self.name(words, "the local peer") {
+                self.config.localpeer = Some(name.to_owned());
+            }
+            return;
+        }
+        let Some(value) = words.get(1).copied() else {
+            self.error(first, "has no value; expected it to follow");
+            return;
+        };
+        let tls = &mut self.config.tls;
+        match (first.text, value.text) {
+            ("crt-base", base) => tls.crt_base = Some(base.to_owned()),
+            ("ca-base", base) => tls.ca_base = Some(base.to_owned()),
+            (_, "none") => tls.verify_none = true,
+            (_, "required") => tls.verify_none = false,
+            _ => self.error(value, "expected `none` or `required`"),
         }
     }
 
@@ -400,4 +462,14 @@ impl<'c> Reader<'c> {
         self.peers.insert(name.to_owned(), at.clone());
         None
     }
+}
+
+/// Returns where a line of our own goes on behind its mark; `None` if it is none.
+fn own(contents: &[u8], start: Start) -> Option<Start> {
+    let line = contents.get(start.offset..)?;
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let marked = line.get(blanks..)?.starts_with(MARK.as_bytes());
+    let taken = blanks + MARK.len();
+    let column = start.column.saturating_add(u32::try_from(taken).unwrap_or(u32::MAX));
+    marked.then_some(Start { offset: start.offset + taken, column, ..start })
 }

@@ -6,6 +6,8 @@ use stktable::Declaration;
 
 use super::check::listed;
 use super::diagnostic::{ConfigError, Diagnostic, Location};
+use super::own::Own;
+use super::tls::{Side, Tls, TlsGlobals};
 use super::{Address, Config, PeersSection};
 
 /// What to run.
@@ -32,6 +34,10 @@ pub struct SetupSection {
     pub at: Location,
     /// Where we listen: the addresses of `bind`, or the local peer's own; at least one.
     pub listen: Vec<Address>,
+    /// How we listen, where that is in TLS.
+    pub tls: Option<Tls>,
+    /// What its lines of our own say.
+    pub own: Own,
     /// The other peers, in order.
     pub remotes: Vec<Remote>,
     /// The positions in [`Setup::tables`] of what is shared with them: the section's own tables, and those of
@@ -47,6 +53,8 @@ pub struct Remote {
     pub name: String,
     /// Where it is called.
     pub address: Address,
+    /// How it is called, where that is in TLS.
+    pub tls: Option<Tls>,
     /// Where its name stands.
     pub at: Location,
 }
@@ -78,7 +86,7 @@ impl Config {
         let mut warnings = Vec::new();
         let mut sections = Vec::new();
         for section in self.peers.iter().filter(|section| !section.disabled) {
-            sections.push(run(section, local_peer, &mut errors, &mut warnings));
+            sections.push(run(section, local_peer, &self.tls, &mut errors, &mut warnings));
         }
         let declared = self.tables();
         let names: Vec<_> = declared.iter().map(|table| table.declaration.local_name()).collect();
@@ -111,6 +119,7 @@ impl Config {
 fn run(
     section: &PeersSection,
     local_peer: &str,
+    globals: &TlsGlobals,
     errors: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> SetupSection {
@@ -167,12 +176,23 @@ fn run(
             let message = "this peer is called at an address that means this very machine; expected that of its host";
             warnings.push(Diagnostic::warning(peer.at.clone(), &peer.name, message));
         }
-        remotes.push(Remote { name: peer.name.clone(), address, at: peer.at.clone() });
+        let tls = Tls::new(&peer.tls, globals, Side::Server, errors);
+        remotes.push(Remote { name: peer.name.clone(), address, tls, at: peer.at.clone() });
+    }
+    let tls = Tls::new(&section.bind_tls, globals, Side::Bind, errors);
+    for named in &section.own.peers {
+        if !section.peers.iter().any(|peer| peer.name == named.text) {
+            let names = listed(section.peers.iter().map(|peer| peer.name.as_str()));
+            let message = format!("no peer of this section; expected {names}");
+            errors.push(Diagnostic::error(named.at.clone(), &named.text, message));
+        }
     }
     SetupSection {
         name: section.name.clone(),
         at: section.at.clone(),
         listen,
+        tls,
+        own: section.own.clone(),
         remotes,
         tables: Vec::new(),
     }

@@ -17,6 +17,7 @@ mod connection;
 mod hub;
 mod listen;
 mod status;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -26,25 +27,29 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+pub use listen::Listen;
 pub use status::{PeerStatus, SectionStatus};
 
 use super::resync::ResyncState;
-use super::session::{Roster, RosterError};
+use super::session::{Limits, Roster, RosterError};
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::shared::SharedTable;
+use crate::tls::{Connector, TlsError};
 use hub::Hub;
 
 /// How long [`Section::stop`] waits for the tasks before it ends them.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// A peer to call, and to be called by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RemotePeer {
     /// Its name.
     pub name: String,
     /// Where it is called. A name is resolved at each attempt.
     pub address: Address,
+    /// TLS; plain text without it.
+    pub tls: Option<Arc<Connector>>,
 }
 
 /// What a section is made of.
@@ -54,12 +59,14 @@ pub struct SectionSettings {
     pub name: String,
     /// Our own name.
     pub local_peer: String,
-    /// Where to listen; port 0 is any free one.
-    pub listen: Vec<SocketAddr>,
+    /// Where to listen, and to whom.
+    pub listen: Vec<Listen>,
     /// The others.
     pub remote_peers: Vec<RemotePeer>,
     /// What is shared. A table belongs to one section: its signal wakes one task.
     pub tables: Vec<Arc<SharedTable>>,
+    /// What the others may cost us.
+    pub limits: Limits,
 }
 
 /// Why a section cannot start.
@@ -110,6 +117,7 @@ impl std::error::Error for StartError {
 pub struct Section {
     hub: Arc<Hub>,
     local_addrs: Vec<SocketAddr>,
+    listeners: Vec<Arc<Listen>>,
 }
 
 impl Section {
@@ -118,29 +126,44 @@ impl Section {
     /// # Errors
     /// When an address cannot be listened on, or names are not usable; nothing is left running then.
     pub async fn start(settings: SectionSettings, clock: Clock) -> Result<Self, StartError> {
-        let SectionSettings { name, local_peer, listen, remote_peers, tables } = settings;
+        let SectionSettings { name, local_peer, listen, remote_peers, tables, limits } = settings;
         let names: Vec<&str> = remote_peers.iter().map(|peer| peer.name.as_str()).collect();
-        let roster = Roster::new(name.as_str(), &local_peer, &names, tables)
+        let roster = Roster::with(name.as_str(), &local_peer, &names, tables, limits)
             .map_err(|error| StartError::Names { section: name.clone(), error })?;
         let mut listeners = Vec::with_capacity(listen.len());
         let mut local_addrs = Vec::with_capacity(listen.len());
-        for address in listen {
+        for listen in listen {
+            let address = listen.address;
             let failed = |error| StartError::Listen { section: name.clone(), address, error };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             local_addrs.push(listener.local_addr().map_err(failed)?);
-            listeners.push(listener);
+            listeners.push((listener, Arc::new(listen)));
         }
-        let addresses = remote_peers.into_iter().map(|peer| peer.address).collect();
-        let hub = Hub::new(roster, clock, addresses);
-        for listener in listeners {
-            hub.spawn(listen::run(Arc::clone(&hub), listener));
+        let hub = Hub::new(roster, clock, remote_peers);
+        let mut kept = Vec::with_capacity(listeners.len());
+        for (listener, listen) in listeners {
+            kept.push(Arc::clone(&listen));
+            hub.spawn(listen::run(Arc::clone(&hub), listener, listen));
         }
         for table in hub.roster.tables() {
             hub.spawn(hub::dispatch(Arc::clone(&hub), Arc::clone(table.shared())));
         }
         hub.spawn(hub::coordinate(Arc::clone(&hub)));
         tracing::info!(section = name, listen = ?local_addrs, "peers section started");
-        Ok(Self { hub, local_addrs })
+        Ok(Self { hub, local_addrs, listeners: kept })
+    }
+
+    /// Reads the files of certificates and keys again, all of them; the sessions that are up go on. Without this they are read
+    /// again when they have changed, before the next handshake that uses them.
+    ///
+    /// # Errors
+    /// Every file that cannot be used; what it said before stays.
+    pub fn reload_certificates(&self) -> Result<(), Vec<TlsError>> {
+        let listeners = self.listeners.iter().filter_map(|listen| listen.tls.as_ref());
+        let calls = self.hub.remotes.iter().filter_map(|remote| remote.tls.as_ref());
+        let reloaded = listeners.map(|tls| tls.reload()).chain(calls.map(|tls| tls.reload()));
+        let errors: Vec<_> = reloaded.filter_map(Result::err).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// Returns where it listens, with the ports that were found.

@@ -24,6 +24,7 @@ mod event;
 mod handshake;
 mod learn;
 mod lesson;
+mod limits;
 mod roster;
 mod status;
 mod teach;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use stktable::Tick;
 
 pub use event::{Event, Reason, SessionError, SessionErrorKind};
+pub use limits::Limits;
 pub use roster::{PeerMemory, Roster, RosterError, RosterTable};
 pub use status::{Counters, Role, SessionStatus, Stage, TableStatus};
 pub use timers::{DEAD_MS, HANDSHAKE_MS, HEARTBEAT_MS};
@@ -122,11 +124,11 @@ impl Session {
             memory: None,
             peer: None,
             version: None,
-            decoder: Decoder::new(),
+            decoder: Decoder::with_limit(roster.limits().message_bytes.min(Limits::MESSAGE_MAX)),
             offset: 0,
             seen: 0,
             line_start: 0,
-            timers: Timers::new(now),
+            timers: Timers::new(now, roster.limits().handshake_ms),
             learn: Learn::new(&roster),
             teach: Teach::new(&roster, &nobody),
             request: false,

@@ -3,13 +3,14 @@
 use std::io::{self, Write as _};
 
 use stktable_integration::config::{self, ConfigError, Context, Diagnostic, Setup};
+use stktable_integration::node::check_tls;
 
 use crate::args::Args;
 use crate::say;
 
 /// Checks what would be run. Every error is returned at once, warnings go to stderr.
 pub(crate) fn run(args: &Args) -> Result<(), ConfigError> {
-    setup(args)?;
+    check_tls(&setup(args)?)?;
     if !args.quiet {
         say("Configuration file is valid");
     }

@@ -14,7 +14,7 @@ use stktable_integration::runtime_api::server::{Endpoint, Options, Server};
 use stktable_integration::{Clock, Node};
 
 use crate::args::Args;
-use crate::signals::Signals;
+use crate::signals::{Asked, Signals};
 use crate::state::StateFile;
 use crate::{check, say};
 
@@ -57,16 +57,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         say(&said);
     }
-    let kept = async {
-        match &state {
-            Some(state) => state.keep(node.tables()).await,
-            None => std::future::pending().await,
-        }
-    };
-    let signal = tokio::select! {
-        signal = signals.stop() => signal,
-        () = kept => return Ok(()),
-    };
+    let Some(signal) = wait(&mut signals, &node, state.as_ref()).await else { return Ok(()) };
     tracing::info!(signal, "stopping");
     if let Some(server) = server {
         server.stop().await;
@@ -88,6 +79,42 @@ async fn start(setup: &Setup, clock: Clock, state: Option<&StateFile>) -> Result
         }
     })
     .await
+}
+
+/// Keeps the state until a signal ends us, and returns its name; `None` if it can be kept no longer.
+async fn wait(
+    signals: &mut Signals,
+    node: &Node,
+    state: Option<&StateFile>,
+) -> Option<&'static str> {
+    let kept = async {
+        match state {
+            Some(state) => state.keep(node.tables()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(kept);
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop(signal) => return Some(signal),
+                Asked::Reload => reload(node),
+            },
+            () = &mut kept => return None,
+        }
+    }
+}
+
+/// Reads certificates and keys again. The configuration is not read again.
+fn reload(node: &Node) {
+    match node.reload_certificates() {
+        Ok(()) => tracing::info!("SIGHUP: certificates read again"),
+        Err(errors) => {
+            for error in errors {
+                tracing::error!(%error, "SIGHUP: certificates cannot be read again, the old ones stay");
+            }
+        }
+    }
 }
 
 /// Starts the built-in configuration, whose port may be taken.

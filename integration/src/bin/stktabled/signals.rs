@@ -1,14 +1,24 @@
-//! What ends the process.
+//! What ends the process, and what makes it read its certificates again.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end us.
+/// The signals that we heed.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     soft_stop: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To end, by the signal of this name.
+    Stop(&'static str),
+    /// To read certificates and keys again.
+    Reload,
 }
 
 impl Signals {
@@ -18,15 +28,22 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             soft_stop: signal(SignalKind::user_defined1())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the first, and returns its name.
-    pub(crate) async fn stop(&mut self) -> &'static str {
+    /// Waits for one that ends us.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await == Asked::Reload {}
+    }
+
+    /// Waits for the next.
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.soft_stop.recv() => "SIGUSR1",
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.soft_stop.recv() => Asked::Stop("SIGUSR1"),
+            _ = self.hang_up.recv() => Asked::Reload,
         }
     }
 }

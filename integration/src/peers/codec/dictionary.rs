@@ -91,6 +91,8 @@ impl<'a> Dict<'a> {
 pub struct ReceiveCache {
     strings: [Option<Arc<[u8]>>; ENTRIES as usize],
     string_max: usize,
+    /// Strings of ids above this are not kept.
+    ids_max: u8,
 }
 
 impl Default for ReceiveCache {
@@ -110,7 +112,14 @@ impl ReceiveCache {
     /// leaves its id without a string.
     #[must_use]
     pub fn with_string_max(string_max: usize) -> Self {
-        Self { strings: [const { None }; ENTRIES as usize], string_max }
+        Self { strings: [const { None }; ENTRIES as usize], string_max, ids_max: ENTRIES }
+    }
+
+    /// Returns an empty cache that keeps strings of ids up to `ids_max` and of [`STRING_MAX`] bytes. A larger id is no error:
+    /// it has no string.
+    #[must_use]
+    pub fn with_ids_max(ids_max: u8) -> Self {
+        Self { ids_max, ..Self::new() }
     }
 
     /// Takes a value that was decoded: keeps a new string, and returns the string that is meant. `None`
@@ -125,7 +134,8 @@ impl ReceiveCache {
         if let Some(string) = new
             && slot.as_deref() != Some(string)
         {
-            *slot = (string.len() <= self.string_max).then(|| Arc::from(string));
+            let is_kept = string.len() <= self.string_max && id <= self.ids_max;
+            *slot = is_kept.then(|| Arc::from(string));
         }
         slot.as_ref()
     }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use super::hub::Hub;
+use super::listen::Origin;
+use super::wire::Wire;
 use crate::config::Address;
 use crate::peers::resync::SessionId;
 use crate::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Session, SessionStatus};
@@ -33,6 +34,8 @@ const IN_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: SessionId,
+    /// Of one that was accepted.
+    pub(super) origin: Option<Origin>,
     orders: UnboundedSender<Order>,
     status: ArcSwap<SessionStatus>,
 }
@@ -67,19 +70,19 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn called(hub: &Hub, id: SessionId) -> Self {
-        Self::new(id, Session::called(hub.clock.now(), Arc::clone(&hub.roster)))
+    pub(super) fn called(hub: &Hub, id: SessionId, origin: Origin) -> Self {
+        Self::new(id, Some(origin), Session::called(hub.clock.now(), Arc::clone(&hub.roster)))
     }
 
     pub(super) fn caller(hub: &Hub, id: SessionId, memory: Arc<PeerMemory>) -> Self {
         let (now, roster) = (hub.clock.now(), Arc::clone(&hub.roster));
-        Self::new(id, Session::caller(now, roster, memory, std::process::id()))
+        Self::new(id, None, Session::caller(now, roster, memory, std::process::id()))
     }
 
-    fn new(id: SessionId, session: Session) -> Self {
+    fn new(id: SessionId, origin: Option<Origin>, session: Session) -> Self {
         let (sender, orders) = unbounded_channel();
         let status = ArcSwap::from_pointee(session.status());
-        Self { slot: Arc::new(Slot { id, orders: sender, status }), orders, session }
+        Self { slot: Arc::new(Slot { id, origin, orders: sender, status }), orders, session }
     }
 }
 
@@ -101,20 +104,37 @@ impl Drop for Presence {
 
 /// Calls a peer, and serves the connection if there is one.
 pub(super) async fn call(hub: Arc<Hub>, peer: usize, id: SessionId) {
-    let Some(address) = hub.addresses.get(peer) else { return };
+    let Some(remote) = hub.remotes.get(peer) else { return };
+    let time = hub.roster.limits().handshake();
+    let call = async {
+        let stream = connect(&remote.address).await.map_err(CallError::Connect)?;
+        let connected = timeout(time, Wire::connect(stream, remote.tls.as_deref())).await;
+        connected.map_err(io::Error::from).flatten().map_err(CallError::Tls)
+    };
     let connected = tokio::select! {
-        connected = connect(address) => connected,
+        connected = call => connected,
         () = hub.stopped() => return,
     };
     match connected {
-        Err(error) => hub.call_failed(peer, id, format!("cannot connect to {address}: {error}")),
-        Ok(stream) => {
+        Err(CallError::Connect(error)) => {
+            hub.call_failed(peer, id, format!("cannot connect to {}: {error}", remote.address));
+        }
+        Err(CallError::Tls(error)) => {
+            hub.call_failed(peer, id, format!("no TLS with {}: {error}", remote.address));
+        }
+        Ok(wire) => {
             // Not wanted any more when the peer has called meanwhile.
             if let Some(seat) = hub.connected(id) {
-                run(Arc::clone(&hub), seat, stream, None).await;
+                run(Arc::clone(&hub), seat, wire, None).await;
             }
         }
     }
+}
+
+/// Why there is no connection.
+enum CallError {
+    Connect(io::Error),
+    Tls(io::Error),
 }
 
 async fn connect(address: &Address) -> io::Result<TcpStream> {
@@ -141,38 +161,30 @@ async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
 pub(super) async fn run(
     hub: Arc<Hub>,
     seat: Seat,
-    mut stream: TcpStream,
+    wire: Wire,
     permit: Option<OwnedSemaphorePermit>,
 ) {
     let _presence = Presence { hub: Arc::clone(&hub), id: seat.slot.id, permit };
-    // Only costs delay where it fails.
-    let _ = stream.set_nodelay(true);
     let mut connection = Connection {
         hub: &hub,
         seat,
+        wire,
         input: Vec::with_capacity(IN_MAX),
         output: Vec::new(),
         turns: 0,
     };
-    let last = connection.serve(&stream).await;
-    let output = std::mem::take(&mut connection.output);
-    if let Some(Reason::Error(_) | Reason::TryAgain) = last {
+    let last = connection.serve().await;
+    let Connection { wire, output, .. } = connection;
+    if let Some(Reason::Error(_) | Reason::TryAgain | Reason::Denied(_)) = last {
         // Closing with input unread would make the other side lose what we said last.
-        let _ = timeout(LINGER, linger(&mut stream, &output)).await;
+        let _ = timeout(LINGER, wire.linger(&output)).await;
     }
-}
-
-async fn linger(stream: &mut TcpStream, output: &[u8]) -> io::Result<()> {
-    stream.write_all(output).await?;
-    stream.shutdown().await?;
-    let mut dropped = [0; 4096];
-    while stream.read(&mut dropped).await? > 0 {}
-    Ok(())
 }
 
 struct Connection<'a> {
     hub: &'a Arc<Hub>,
     seat: Seat,
+    wire: Wire,
     /// What the session has not used.
     input: Vec<u8>,
     /// What the socket has not taken.
@@ -183,7 +195,7 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     /// Serves until the session is over, and returns why it is.
-    async fn serve(&mut self, stream: &TcpStream) -> Option<Reason> {
+    async fn serve(&mut self) -> Option<Reason> {
         let clock = self.hub.clock;
         let mut news = self.hub.news.subscribe();
         let sleep = tokio::time::sleep_until(clock.instant(clock.now()).into());
@@ -194,16 +206,16 @@ impl Connection<'_> {
             while let Ok(order) = self.seat.orders.try_recv() {
                 self.obey(order);
             }
-            let mut busy = self.read(stream);
+            let mut busy = self.read();
             if let Some(reason) = self.events() {
                 // What is left to say, the error or the status, is said as far as the socket takes it.
                 self.seat.session.poll_transmit(clock.now(), &mut self.output);
-                self.write(stream);
+                self.write();
                 self.publish();
                 return Some(reason);
             }
             busy |= self.transmit();
-            busy |= self.write(stream);
+            busy |= self.write();
             self.turns += 1;
             if busy {
                 if self.turns >= TURNS_UNPUBLISHED {
@@ -220,14 +232,10 @@ impl Connection<'_> {
             self.publish();
             let Some(due) = self.seat.session.poll_timeout() else { continue };
             sleep.as_mut().reset(clock.instant(due).into());
-            let interest = if self.output.is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
-            };
+            let is_blocked = !self.output.is_empty() || self.wire.wants_write();
             tokio::select! {
                 biased;
-                ready = stream.ready(interest) => {
+                ready = self.wire.ready(is_blocked) => {
                     if ready.is_err() {
                         self.seat.session.handle_end();
                     }
@@ -240,7 +248,7 @@ impl Connection<'_> {
                 }
                 () = &mut sleep => {
                     // Only if there is nothing to read: then it is the peer that is silent, and not we who were slow.
-                    if !self.read(stream) {
+                    if !self.read() {
                         self.seat.session.handle_timeout(clock.now());
                     }
                 }
@@ -262,24 +270,34 @@ impl Connection<'_> {
     }
 
     /// Reads once, and gives it to the session. Returns whether there was anything.
-    fn read(&mut self, stream: &TcpStream) -> bool {
+    fn read(&mut self) -> bool {
         let now = self.hub.clock.now();
         let before = self.input.len();
         self.input.reserve(IN_MAX.saturating_sub(before));
-        match stream.try_read_buf(&mut self.input) {
+        match self.wire.try_read(&mut self.input) {
             Ok(0) => {
                 self.seat.session.handle_end();
                 return true;
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(_) => {
-                self.seat.session.handle_end();
+            Err(error) => {
+                self.broken(&error);
                 return true;
             }
         }
         self.digest(now);
         true
+    }
+
+    /// The connection broke. What TLS has to say of it is kept: a certificate of ours that is not taken is told only here.
+    fn broken(&mut self, error: &io::Error) {
+        match (&self.wire, error.kind()) {
+            (Wire::Tls(_), io::ErrorKind::Other) => {
+                self.seat.session.close(Reason::Tls(error.to_string()));
+            }
+            _ => self.seat.session.handle_end(),
+        }
     }
 
     fn digest(&mut self, now: stktable::Tick) {
@@ -313,19 +331,19 @@ impl Connection<'_> {
         room && self.seat.session.poll_transmit(self.hub.clock.now(), &mut self.output)
     }
 
-    /// Writes once. Returns whether the socket took anything.
-    fn write(&mut self, stream: &TcpStream) -> bool {
-        if self.output.is_empty() {
+    /// Writes once. Returns whether anything was taken.
+    fn write(&mut self) -> bool {
+        if self.output.is_empty() && !self.wire.wants_write() {
             return false;
         }
-        match stream.try_write(&self.output) {
+        match self.wire.try_write(&self.output) {
             Ok(taken) => {
                 self.output.drain(..taken);
                 taken > 0
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(_) => {
-                self.seat.session.handle_end();
+            Err(error) => {
+                self.broken(&error);
                 true
             }
         }

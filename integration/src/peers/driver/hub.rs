@@ -7,16 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::RemotePeer;
 use super::connection::{self, Order, Seat, Slot};
+use super::listen::Origin;
 use super::status::{PeerStatus, SectionStatus};
 use crate::clock::Clock;
-use crate::config::Address;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
 use crate::peers::session::{Event, Reason, Role, Roster, Session, SessionStatus};
 use crate::shared::SharedTable;
 
 /// Connections that a section accepts, for each peer and itself.
 const CONNECTIONS_PER_PEER: usize = 3;
+/// The most that a section accepts whatever it is set to: what a semaphore can count.
+const SESSIONS_MAX: usize = 1 << 20;
 
 /// What the tasks of a section share.
 ///
@@ -26,8 +29,8 @@ const CONNECTIONS_PER_PEER: usize = 3;
 pub(super) struct Hub {
     pub(super) roster: Arc<Roster>,
     pub(super) clock: Clock,
-    /// Of the remote peers.
-    pub(super) addresses: Vec<Address>,
+    /// In the order of the roster.
+    pub(super) remotes: Vec<RemotePeer>,
     state: Mutex<State>,
     /// Wakes [`coordinate`]: a date may have changed.
     changed: Notify,
@@ -46,6 +49,7 @@ struct State {
     slots: HashMap<SessionId, Arc<Slot>>,
     peers: Vec<Totals>,
     connections_refused: u64,
+    handshakes_failed: u64,
 }
 
 /// What is counted of a peer across sessions.
@@ -58,21 +62,23 @@ pub(super) struct Totals {
 }
 
 impl Hub {
-    pub(super) fn new(roster: Arc<Roster>, clock: Clock, addresses: Vec<Address>) -> Arc<Self> {
+    pub(super) fn new(roster: Arc<Roster>, clock: Clock, remotes: Vec<RemotePeer>) -> Arc<Self> {
         // No process before us hands over yet.
         let coordinator = Coordinator::new(clock.now(), Arc::clone(&roster), false, rand::random());
         let resync = coordinator.resync_state();
         let peers = vec![Totals::default(); roster.remote_peers().len()];
-        let permits = CONNECTIONS_PER_PEER * (roster.remote_peers().len() + 1);
+        let most = CONNECTIONS_PER_PEER * (roster.remote_peers().len() + 1);
+        let permits = roster.limits().sessions.map_or(most, |sessions| sessions.min(SESSIONS_MAX));
         Arc::new(Self {
             roster,
             clock,
-            addresses,
+            remotes,
             state: Mutex::new(State {
                 coordinator,
                 slots: HashMap::new(),
                 peers,
                 connections_refused: 0,
+                handshakes_failed: 0,
             }),
             changed: Notify::new(),
             news: watch::Sender::new(()),
@@ -112,16 +118,30 @@ impl Hub {
     }
 
     /// Registers a connection that was accepted.
-    pub(super) fn accepted(self: &Arc<Self>) -> Seat {
+    pub(super) fn accepted(self: &Arc<Self>, origin: Origin) -> Seat {
         let mut state = lock(&self.state);
         let id = state.coordinator.accepted();
-        let seat = Seat::called(self, id);
+        let seat = Seat::called(self, id, origin);
         state.slots.insert(id, Arc::clone(&seat.slot));
         seat
     }
 
     pub(super) fn connection_refused(&self) {
         lock(&self.state).connections_refused += 1;
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        lock(&self.state).handshakes_failed += 1;
+    }
+
+    /// Returns what is wrong with the name that a caller gave, if something is.
+    fn denial(&self, slot: &Slot, caller: &str) -> Option<String> {
+        let origin = slot.origin.as_ref()?;
+        let remote = self.remotes.iter().find(|remote| remote.name == caller);
+        let tls = remote.and_then(|remote| remote.tls.as_ref());
+        let expected = tls.and_then(|tls| tls.settings().verify_host.as_deref()).unwrap_or(caller);
+        let denial = origin.judge(caller, expected).err()?;
+        Some(format!("{denial} (called from {origin})"))
     }
 
     /// Registers a call that has a connection, if it is still wanted.
@@ -166,9 +186,12 @@ impl Hub {
         let section = self.roster.section();
         let table = |at: usize| self.roster.tables().get(at).map(|table| table.local_name());
         match event {
-            Event::Hello { caller, .. } => match state.coordinator.called(slot.id, &caller) {
-                Verdict::Accept { memory, replaces } => session.accept(now, memory, replaces),
-                Verdict::TryAgain => session.refuse(),
+            Event::Hello { caller, .. } => match self.denial(slot, peer) {
+                Some(why) => session.deny(why),
+                None => match state.coordinator.called(slot.id, &caller) {
+                    Verdict::Accept { memory, replaces } => session.accept(now, memory, replaces),
+                    Verdict::TryAgain => session.refuse(),
+                },
             },
             Event::Up => {
                 let wanted = match status.role {
@@ -217,6 +240,8 @@ impl Hub {
                 }
                 match &reason {
                     Reason::Error(error) => tracing::warn!(section, peer, %error, "session ended"),
+                    Reason::Denied(why) => tracing::error!(section, peer, why, "caller refused"),
+                    Reason::Tls(why) => tracing::warn!(section, peer, why, "session ended by TLS"),
                     reason => tracing::info!(section, peer, %reason, "session ended"),
                 }
                 state.coordinator.ended(now, slot.id, Some(&reason));
@@ -269,7 +294,7 @@ impl Hub {
             let call_in = coordinated.call_at.map(|call_at| call_at.since(now));
             Some(PeerStatus {
                 name: text(self.roster.remote_peers().get(at)?),
-                address: self.addresses.get(at)?.to_string(),
+                address: self.remotes.get(at)?.address.to_string(),
                 session: coordinated.live.and_then(session),
                 calling: coordinated.calling,
                 call_in_ms: call_in,
@@ -289,6 +314,7 @@ impl Hub {
             predecessor: state.coordinator.local().and_then(session),
             connections: state.slots.len(),
             connections_refused: state.connections_refused,
+            handshakes_failed: state.handshakes_failed,
         }
     }
 }

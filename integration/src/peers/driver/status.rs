@@ -19,8 +19,10 @@ pub struct SectionStatus {
     pub predecessor: Option<SessionStatus>,
     /// Connections, those included that have not said who they are.
     pub connections: usize,
-    /// Connections that were closed at once because there were too many.
+    /// Connections that were closed at once: there were too many, or they came from where nobody may call.
     pub connections_refused: u64,
+    /// Callers with whom TLS was not agreed upon.
+    pub handshakes_failed: u64,
 }
 
 /// A peer at one moment.

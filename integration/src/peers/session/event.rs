@@ -67,6 +67,10 @@ pub enum Reason {
     RefusedBy(StatusLine),
     /// The caller has to try again later: a session under our own name is up.
     TryAgain,
+    /// The caller gave a name that it may not use, for this reason. It is told that it is unknown.
+    Denied(String),
+    /// The TLS of the connection failed.
+    Tls(String),
     /// Another session with the same peer took its place.
     Replaced,
     /// We are stopping.
@@ -84,6 +88,8 @@ impl fmt::Display for Reason {
             Self::RefusedBy(StatusLine::Other(code)) => write!(f, "refused: {code}"),
             Self::RefusedBy(StatusLine::Garbage) => f.write_str("the status line is no number"),
             Self::TryAgain => f.write_str("a session under our own name is up already"),
+            Self::Denied(why) => f.write_str(why),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Replaced => f.write_str("another session with the peer took its place"),
             Self::Stopped => f.write_str("stopped"),
         }

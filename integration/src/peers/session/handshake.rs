@@ -49,6 +49,15 @@ impl Session {
         }
     }
 
+    /// Tells the caller that [`Event::Hello`] named that it is unknown, and closes, for this reason. Does nothing at any other
+    /// time.
+    pub fn deny(&mut self, why: String) {
+        if matches!(self.phase, Phase::Deciding(_)) {
+            Status::UnknownCaller.encode(&mut self.ready);
+            self.close(Reason::Denied(why));
+        }
+    }
+
     /// Sends a heartbeat as soon as possible, for a session that took the place of another one.
     pub fn ask_heartbeat(&mut self) {
         if matches!(self.phase, Phase::Up) && !self.is_local() {

@@ -46,6 +46,8 @@ struct Incoming {
     refused: u64,
     refused_told: Option<Tick>,
     ignored_told: bool,
+    /// The peer defined it, perhaps under a number that another table has now.
+    was_defined: bool,
 }
 
 impl Incoming {
@@ -161,7 +163,7 @@ impl Learn {
         Self {
             tables: vec![Incoming::default(); roster.tables().len()],
             selected: None,
-            strings: ReceiveCache::new(),
+            strings: ReceiveCache::with_ids_max(roster.limits().names),
         }
     }
 
@@ -193,7 +195,17 @@ impl Learn {
             desk.counters.definitions_ignored += 1;
             return Ok(());
         };
+        let known = self.tables.iter().filter(|table| table.was_defined).count();
         let Some(incoming) = self.tables.get_mut(at) else { return Ok(()) };
+        if !incoming.was_defined && known >= desk.roster.limits().tables {
+            desk.counters.definitions_ignored += 1;
+            if !std::mem::replace(&mut incoming.ignored_told, true) {
+                let why = format!("the peer may define {known} tables, and has");
+                desk.events.push_back(Event::TableIgnored { table: at, why });
+            }
+            return Ok(());
+        }
+        incoming.was_defined = true;
         let (wanted, found) = (ours.announced().key(), definition.table()?);
         let why = match found {
             Ok(theirs) if theirs.key() == wanted => {

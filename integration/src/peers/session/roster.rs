@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use stktable::StickTable;
 
+use super::limits::Limits;
 use crate::peers::codec::{Hello, SenderTable, Version};
 use crate::shared::SharedTable;
 
@@ -19,6 +20,7 @@ pub struct Roster {
     local_peer: Box<[u8]>,
     remote_peers: Vec<Box<[u8]>>,
     tables: Vec<RosterTable>,
+    limits: Limits,
     up_to_date: AtomicBool,
 }
 
@@ -75,6 +77,20 @@ impl Roster {
         remote_peers: &[&str],
         tables: Vec<Arc<SharedTable>>,
     ) -> Result<Arc<Self>, RosterError> {
+        Self::with(section, local_peer, remote_peers, tables, Limits::default())
+    }
+
+    /// Makes the roster of a section with limits of its own. Tables are numbered in this order, from 1.
+    ///
+    /// # Errors
+    /// When a name cannot be sent, or is there twice.
+    pub fn with(
+        section: impl Into<String>,
+        local_peer: &str,
+        remote_peers: &[&str],
+        tables: Vec<Arc<SharedTable>>,
+        limits: Limits,
+    ) -> Result<Arc<Self>, RosterError> {
         let mut names: Vec<&str> = Vec::new();
         for name in [local_peer].into_iter().chain(remote_peers.iter().copied()) {
             let peer = || name.to_owned();
@@ -98,6 +114,7 @@ impl Roster {
             local_peer: local_peer.as_bytes().into(),
             remote_peers: remote_peers.iter().map(|name| name.as_bytes().into()).collect(),
             tables,
+            limits,
             up_to_date: AtomicBool::new(false),
         }))
     }
@@ -130,6 +147,12 @@ impl Roster {
     #[must_use]
     pub fn tables(&self) -> &[RosterTable] {
         &self.tables
+    }
+
+    /// Returns what the others may cost us.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Returns whether our own resync is over: then our lessons end with *finished*, else with *partial*.

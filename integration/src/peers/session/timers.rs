@@ -2,7 +2,7 @@
 
 use stktable::Tick;
 
-/// How long a handshake may take.
+/// How long a handshake may take unless something else is said.
 pub const HANDSHAKE_MS: u32 = 5000;
 /// After how long without output a heartbeat is sent.
 pub const HEARTBEAT_MS: u32 = 3000;
@@ -31,10 +31,10 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub(super) fn new(now: Tick) -> Self {
+    pub(super) fn new(now: Tick, handshake_ms: u32) -> Self {
         Self {
             up: false,
-            give_up: now + HANDSHAKE_MS,
+            give_up: now + handshake_ms,
             heartbeat: None,
             heartbeat_waits: false,
             heartbeats: false,
