@@ -12,13 +12,14 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection};
 use crate::expiry;
-use crate::peers::driver::{self, Listen, RemotePeer, Section, SectionSettings};
+use crate::peers::driver::{self, Listen, Names, RemotePeer, Section, SectionSettings};
 use crate::shared::SharedTable;
 use crate::tls::TlsError;
 
@@ -151,6 +152,10 @@ impl Node {
                     .collect(),
                 tables: section.tables.iter().map(|at| Arc::clone(&tables[*at])).collect(),
                 limits: own.limits,
+                names: Names {
+                    every: Duration::from_millis(own.resolve_ms.into()),
+                    ..Names::default()
+                },
             };
             let started = Section::start(settings, clock).await;
             let failed = |error| StartError::Section { at: section.at.clone(), error };

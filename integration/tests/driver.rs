@@ -8,7 +8,9 @@ use std::time::Duration;
 use stktable::declare::{Declaration, Scope};
 use stktable::{DataType, Key};
 use stktable_integration::config::Address;
-use stktable_integration::peers::driver::{RemotePeer, Section, SectionSettings, StartError};
+use stktable_integration::peers::driver::{
+    Names, RemotePeer, Section, SectionSettings, StartError,
+};
 use stktable_integration::peers::resync::ResyncState;
 use stktable_integration::peers::session::{Limits, Stage};
 use stktable_integration::{Clock, SharedTable};
@@ -119,6 +121,7 @@ async fn section(
         remote_peers,
         tables: vec![Arc::clone(table)],
         limits: Limits::default(),
+        names: Names::default(),
     };
     Section::start(settings, clock).await
 }

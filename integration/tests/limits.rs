@@ -9,7 +9,7 @@ use stktable::Key;
 use stktable::declare::{Declaration, Scope};
 use stktable_integration::config::Address;
 use stktable_integration::peers::codec::integer;
-use stktable_integration::peers::driver::{Listen, RemotePeer, Section, SectionSettings};
+use stktable_integration::peers::driver::{Listen, Names, RemotePeer, Section, SectionSettings};
 use stktable_integration::peers::session::Limits;
 use stktable_integration::{Clock, SharedTable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -69,6 +69,7 @@ impl Node {
             remote_peers: remote_peers.to_vec(),
             tables: tables.clone(),
             limits,
+            names: Names::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { tables, section, clock }

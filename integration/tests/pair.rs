@@ -27,24 +27,107 @@ fn two_that_call_at_once_end_with_one_session_at_once() {
     }
 }
 
-#[test]
-fn calls_that_cross_in_any_order_converge() {
-    // The order in which pieces of both connections arrive decides who replaces whom.
-    for order in 0..256_u32 {
-        let mut world = World::new(&["a", "b"]);
+/// Two that call at once, of which some follow HAProxy's rule, and what arrives where and when: every order of the first
+/// six arrivals at four ends. One session is left each time, with nobody calling again.
+fn every_crossing(names: &[&'static str; 2], stock: [bool; 2]) {
+    for order in 0..4_u32.pow(6) {
+        let mut world = World::new(names);
+        for (node, stock) in world.nodes.iter_mut().zip(stock) {
+            node.stock = stock;
+        }
+        // Both hellos are on their way before either arrives.
         world.turn(0);
         world.turn(1);
-        for step in 0..8 {
-            let bits = order >> step & 1;
-            let link = usize::try_from(bits).unwrap();
-            world.deliver(link, 1, 64);
-            world.deliver(link, 0, 64);
-            world.turn(step % 2);
+        for step in 0..6 {
+            let pick = usize::try_from(order >> (2 * step) & 3).unwrap();
+            world.step(pick / 2, pick % 2);
         }
-        world.until("one session", World::is_meshed);
-        world.wait(30_000);
-        assert!(world.is_meshed(), "{order:#b}");
+        world.settle();
+        assert!(world.is_meshed(), "{names:?} {stock:?} {order:#o}");
+        // Long enough for a call that was put off, and for a peer that is held for dead.
+        world.wait(8_000);
+        assert!(world.is_meshed(), "{names:?} {stock:?} {order:#o}");
+        assert_eq!(world.link_count(), 2, "{names:?} {stock:?} {order:#o}");
     }
+}
+
+#[test]
+fn calls_that_cross_in_any_order_leave_one_session() {
+    every_crossing(&["a", "b"], [false, false]);
+}
+
+#[test]
+fn calls_that_cross_with_haproxys_in_any_order_leave_one_session() {
+    every_crossing(&["a", "b"], [false, true]);
+    every_crossing(&["a", "b"], [true, false]);
+}
+
+#[test]
+fn a_connection_that_broke_without_a_word_is_replaced() {
+    for names in [["a", "b"], ["b", "a"]] {
+        let mut world = World::new(&names);
+        world.until("finished", |world| world.all_finished() && world.is_meshed());
+        world.forget(1);
+        world.count(0, 0, 7, 1);
+        world.count(1, 0, 8, 1);
+        let took = world.until("one session", World::is_meshed);
+        // Sooner than the old one is found dead: as soon as the other side calls again.
+        assert!(took < 2500, "{took}");
+        world.until("equal", World::are_equal);
+        assert_eq!(world.entries(0).len(), 2);
+    }
+}
+
+#[test]
+fn a_call_that_comes_to_nothing_costs_the_live_session_nothing() {
+    let mut world = World::new(&["a", "b"]);
+    world.until("finished", |world| world.all_finished() && world.is_meshed());
+    let live = world.live(0).unwrap();
+    let ends = |world: &World| (world.nodes[0].ends.len(), world.nodes[1].ends.len());
+    let before = ends(&world);
+    let c = &mut world.nodes[0].coordinator;
+    let (first, second) = (c.accepted(), c.accepted());
+    assert!(matches!(c.called(first, b"b"), Verdict::Accept { beside: true, .. }));
+    assert!(matches!(c.called(second, b"b"), Verdict::Accept { beside: true, .. }));
+    // One beside the live one is enough.
+    let close = Action::Close { session: first, reason: Reason::Replaced };
+    assert_eq!(actions(c), [close]);
+    c.proved(first);
+    assert_eq!(actions(c), [], "it was closed");
+    c.ended(world.now, second, Some(&Reason::Dead));
+    assert_eq!(actions(c), []);
+    assert_eq!(world.live(0), Some(live));
+    world.count(0, 0, 7, 1);
+    world.settle();
+    assert!(world.are_equal());
+    assert_eq!(ends(&world), before, "no session has ended");
+}
+
+#[test]
+fn peers_come_and_go_and_the_others_do_not_notice() {
+    let mut c = Coordinator::new(T0, roster(&["b", "c"]), false, 1);
+    let (b, other) = (c.accepted(), c.accepted());
+    c.called(b, b"b");
+    c.called(other, b"c");
+    assert_eq!(actions(&mut c), [Action::Request { session: b }]);
+    // The one that teaches us goes: another one does.
+    c.remove_peer(T0, b"b");
+    let close = Action::Close { session: b, reason: Reason::Removed };
+    assert_eq!(actions(&mut c), [close, Action::Request { session: other }]);
+    c.ended(T0, b, Some(&Reason::Removed));
+    assert!(matches!(c.called(b, b"b"), Verdict::Unknown));
+    assert_eq!(c.peer(0).unwrap().live, Some(other));
+    // It comes back, and is called at once.
+    c.add_peer(T0, b"b");
+    c.add_peer(T0, b"b");
+    c.handle_timeout(T0);
+    let calls = actions(&mut c);
+    assert!(matches!(&calls[..], [Action::Call { peer, .. }] if **peer == *b"b"), "{calls:?}");
+    assert_eq!((c.peer(0).unwrap().live, c.peer(1).unwrap().calling), (Some(other), true));
+    // One that is being called can go, too.
+    c.remove_peer(T0, b"b");
+    assert!(matches!(actions(&mut c)[..], [Action::Close { reason: Reason::Removed, .. }]));
+    assert!(c.peer(1).is_none());
 }
 
 #[test]
@@ -191,7 +274,7 @@ fn a_process_waits_for_the_one_before_it_then_for_the_others() {
     // The one before us comes, unasked, and only once.
     let mut c = Coordinator::new(T0, roster(&["b"]), true, 1);
     let (first, second) = (c.accepted(), c.accepted());
-    assert!(matches!(c.called(first, b"a"), Verdict::Accept { replaces: false, .. }));
+    assert!(matches!(c.called(first, b"a"), Verdict::Accept { beside: false, .. }));
     assert!(matches!(c.called(second, b"a"), Verdict::TryAgain));
     c.handle_timeout(T0 + 3 * PHASE_MS);
     assert_eq!(c.resync_state(), ResyncState::FromLocal, "it may take as long as it needs");
@@ -222,9 +305,12 @@ fn one_after_the_other_is_asked_until_one_is_up_to_date() {
     let later = T0 + 11 * PHASE_MS;
     c.ended(later, third, Some(&Reason::Dead));
     assert_eq!(actions(&mut c), []);
-    assert!(matches!(c.called(again, b"b"), Verdict::Accept { replaces: true, .. }));
+    assert!(matches!(c.called(again, b"b"), Verdict::Accept { beside: true, .. }));
+    assert_eq!(actions(&mut c), [], "it has to prove itself");
+    c.proved(again);
     let close = Action::Close { session: b, reason: Reason::Replaced };
-    assert_eq!(actions(&mut c), [close, Action::Request { session: again }]);
+    let promote = Action::Promote { session: again };
+    assert_eq!(actions(&mut c), [close, promote, Action::Request { session: again }]);
     c.ended(later, b, Some(&Reason::Replaced));
     assert_eq!(c.peer(0).unwrap().live, Some(again), "the old one's end is not the new one's");
     c.lesson_ended(later, again, true);
@@ -238,7 +324,7 @@ fn calls_are_repeated_after_every_failure() {
     for _ in 0..20 {
         c.handle_timeout(now);
         let call = actions(&mut c).into_iter().next();
-        let Some(Action::Call { peer: 0, session }) = call else { panic!("{call:?}") };
+        let Some(Action::Call { session, .. }) = call else { panic!("{call:?}") };
         c.ended(now, session, None);
         let next = c.peer(0).unwrap().call_at.unwrap();
         assert!((5000..=5500).contains(&next.since(now)), "{}", next.since(now));

@@ -9,6 +9,7 @@
 //! | `hello-timeout TIME` | for a handshake, and as long again for TLS | 5s |
 //! | `max-message SIZE` | the body of a message, 256 to 60k | 16379 |
 //! | `max-tables N` | tables that one peer may define in a session | no limit |
+//! | `resolve-every TIME` | names of peers are looked up again, 100ms to 1d | 10s |
 //! | `max-names N` | names in `server_key` kept for one session, 0 to 128 | 128 |
 //!
 //! A section listens in one way, whatever the number of its addresses: these lines are for all of them.
@@ -42,6 +43,8 @@ pub struct Own {
     pub bind_names: bool,
     /// `max-sessions`, `hello-timeout`, `max-message`, `max-tables`, `max-names`.
     pub limits: Limits,
+    /// `resolve-every`, in milliseconds.
+    pub resolve_ms: u32,
 }
 
 impl Default for Own {
@@ -51,6 +54,7 @@ impl Default for Own {
             peers: Vec::new(),
             bind_names: true,
             limits: Limits::default(),
+            resolve_ms: 10_000,
         }
     }
 }
@@ -113,11 +117,15 @@ impl Reader<'_> {
                 Some(names @ ..=128) => set(&mut limits.names, names),
                 _ => Some("expected a number from 0 to 128"),
             },
+            "resolve-every" => match time_ms(value.text) {
+                Some(ms @ 100..=86_400_000) => set(&mut own.resolve_ms, ms),
+                _ => Some("expected a time from 100ms to 1d, such as `10s`"),
+            },
             _ => {
                 self.error(
                     first,
                     "not known in a line of stktabled's own; expected accept-from, accept-peers, verify-peer-names, \
-                     max-sessions, hello-timeout, max-message, max-tables or max-names",
+                     max-sessions, hello-timeout, max-message, max-tables, max-names or resolve-every",
                 );
                 None
             }

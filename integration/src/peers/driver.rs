@@ -16,6 +16,8 @@
 mod connection;
 mod hub;
 mod listen;
+mod names;
+mod peer;
 mod status;
 mod wire;
 
@@ -28,6 +30,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use listen::Listen;
+pub use names::{Lookup, Names, Resolve, SystemResolver};
 pub use status::{PeerStatus, SectionStatus};
 
 use super::resync::ResyncState;
@@ -46,7 +49,8 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 pub struct RemotePeer {
     /// Its name.
     pub name: String,
-    /// Where it is called. A name is resolved at each attempt.
+    /// Where it is called. A name is looked up again and again; a call goes to where it was found last, a session that is up
+    /// goes on wherever it is.
     pub address: Address,
     /// TLS; plain text without it.
     pub tls: Option<Arc<Connector>>,
@@ -67,6 +71,8 @@ pub struct SectionSettings {
     pub tables: Vec<Arc<SharedTable>>,
     /// What the others may cost us.
     pub limits: Limits,
+    /// How the names of peers are looked up.
+    pub names: Names,
 }
 
 /// Why a section cannot start.
@@ -126,9 +132,10 @@ impl Section {
     /// # Errors
     /// When an address cannot be listened on, or names are not usable; nothing is left running then.
     pub async fn start(settings: SectionSettings, clock: Clock) -> Result<Self, StartError> {
-        let SectionSettings { name, local_peer, listen, remote_peers, tables, limits } = settings;
-        let names: Vec<&str> = remote_peers.iter().map(|peer| peer.name.as_str()).collect();
-        let roster = Roster::with(name.as_str(), &local_peer, &names, tables, limits)
+        let SectionSettings { name, local_peer, listen, remote_peers, tables, limits, names } =
+            settings;
+        let peers: Vec<&str> = remote_peers.iter().map(|peer| peer.name.as_str()).collect();
+        let roster = Roster::with(name.as_str(), &local_peer, &peers, tables, limits)
             .map_err(|error| StartError::Names { section: name.clone(), error })?;
         let mut listeners = Vec::with_capacity(listen.len());
         let mut local_addrs = Vec::with_capacity(listen.len());
@@ -139,7 +146,7 @@ impl Section {
             local_addrs.push(listener.local_addr().map_err(failed)?);
             listeners.push((listener, Arc::new(listen)));
         }
-        let hub = Hub::new(roster, clock, remote_peers);
+        let hub = Hub::new(roster, clock, names);
         let mut kept = Vec::with_capacity(listeners.len());
         for (listener, listen) in listeners {
             kept.push(Arc::clone(&listen));
@@ -148,6 +155,7 @@ impl Section {
         for table in hub.roster.tables() {
             hub.spawn(hub::dispatch(Arc::clone(&hub), Arc::clone(table.shared())));
         }
+        remote_peers.into_iter().for_each(|peer| hub.serve_peer(peer));
         hub.spawn(hub::coordinate(Arc::clone(&hub)));
         tracing::info!(section = name, listen = ?local_addrs, "peers section started");
         Ok(Self { hub, local_addrs, listeners: kept })
@@ -160,8 +168,9 @@ impl Section {
     /// Every file that cannot be used; what it said before stays.
     pub fn reload_certificates(&self) -> Result<(), Vec<TlsError>> {
         let listeners = self.listeners.iter().filter_map(|listen| listen.tls.as_ref());
-        let calls = self.hub.remotes.iter().filter_map(|remote| remote.tls.as_ref());
-        let reloaded = listeners.map(|tls| tls.reload()).chain(calls.map(|tls| tls.reload()));
+        let calls = self.hub.connectors();
+        let calls = calls.iter().map(|tls| tls.reload());
+        let reloaded = listeners.map(|tls| tls.reload()).chain(calls);
         let errors: Vec<_> = reloaded.filter_map(Result::err).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
@@ -170,6 +179,20 @@ impl Section {
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.local_addrs.clone()
+    }
+
+    /// Adds a peer, which is called at once. The sessions with the others go on.
+    ///
+    /// # Errors
+    /// When its name cannot be sent, or is there already.
+    pub fn add_peer(&self, peer: RemotePeer) -> Result<(), RosterError> {
+        self.hub.add_peer(peer)
+    }
+
+    /// Removes a peer: its session is closed, and it is neither called nor heard any more. Returns whether it was there. What
+    /// it had acknowledged is forgotten, so that it would be sent every change anew if it were added again.
+    pub fn remove_peer(&self, name: &str) -> bool {
+        self.hub.remove_peer(name)
     }
 
     /// Returns what there is to know of it now.

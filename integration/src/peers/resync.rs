@@ -10,7 +10,8 @@
 //! either way, at the end: ended
 //! ```
 //!
-//! Of two sessions with one peer the newer good hello wins, whoever called (peers protocol, section 2.5).
+//! Of two sessions with one peer the newer one wins, whoever called (peers protocol, section 2.5), but not before it has proved
+//! itself: until then the older one is live, and nothing is lost if the newer one comes to nothing.
 
 mod calls;
 mod state;
@@ -23,7 +24,7 @@ use rand::rngs::SmallRng;
 use stktable::Tick;
 
 use super::session::{PeerMemory, Reason, Roster};
-use calls::Remote;
+use calls::{Change, Remote};
 use state::Resync;
 pub use state::{PHASE_MS, ResyncState};
 
@@ -37,8 +38,8 @@ pub struct SessionId(u64);
 pub enum Action {
     /// Call a peer, under this id. Whatever comes of it ends with [`Coordinator::ended`].
     Call {
-        /// The position of the peer in the roster.
-        peer: usize,
+        /// The name of the peer.
+        peer: Box<[u8]>,
         /// The id.
         session: SessionId,
     },
@@ -48,6 +49,16 @@ pub enum Action {
         session: SessionId,
         /// Why.
         reason: Reason,
+    },
+    /// A session waits beside another one: [`Session::hold`](super::session::Session::hold).
+    Hold {
+        /// The session.
+        session: SessionId,
+    },
+    /// A session that waited is the live one: [`Session::promote`](super::session::Session::promote).
+    Promote {
+        /// The session.
+        session: SessionId,
     },
     /// Ask the peer of a session to teach us.
     Request {
@@ -63,9 +74,12 @@ pub enum Verdict {
     Accept {
         /// What is remembered of the peer.
         memory: Arc<PeerMemory>,
-        /// The session takes the place of another one.
-        replaces: bool,
+        /// Another one is live. This one waits beside it, and the owner reports
+        /// [`Event::Proved`](super::session::Event::Proved).
+        beside: bool,
     },
+    /// No peer of the section any more.
+    Unknown,
     /// To be told to try again later.
     TryAgain,
 }
@@ -138,21 +152,54 @@ impl Coordinator {
             self.local = Some(session);
             self.resync.local_up();
             let memory = PeerMemory::new(&self.roster, caller);
-            return Verdict::Accept { memory, replaces: false };
+            return Verdict::Accept { memory, beside: false };
         }
         let named = |remote: &&mut Remote| *remote.memory.name() == *caller;
-        let Some(remote) = self.remotes.iter_mut().find(named) else {
-            debug_assert!(false, "a session names peers of the roster only");
-            return Verdict::TryAgain;
-        };
-        let replaced = remote.called(session, self.roster.local_peer());
+        let Some(remote) = self.remotes.iter_mut().find(named) else { return Verdict::Unknown };
         let memory = Arc::clone(&remote.memory);
-        let replaces = !replaced.is_empty();
-        for session in replaced {
+        let change = remote.called(session);
+        let beside = change.beside;
+        self.apply(change);
+        Verdict::Accept { memory, beside }
+    }
+
+    fn apply(&mut self, change: Change) {
+        for session in change.closed {
             self.actions.push_back(Action::Close { session, reason: Reason::Replaced });
         }
+        if let Some(session) = change.held {
+            self.actions.push_back(Action::Hold { session });
+        }
         self.settle();
-        Verdict::Accept { memory, replaces }
+    }
+
+    /// A session beside another one reports [`Event::Proved`](super::session::Event::Proved).
+    pub fn proved(&mut self, session: SessionId) {
+        let replaced = self.remotes.iter_mut().find_map(|remote| remote.proved(session));
+        if let Some(replaced) = replaced {
+            self.actions.push_back(Action::Close { session: replaced, reason: Reason::Replaced });
+            self.actions.push_back(Action::Promote { session });
+            self.settle();
+        }
+    }
+
+    /// Adds a peer of the roster, which is called at once. One that is there already is no error.
+    pub fn add_peer(&mut self, now: Tick, name: &[u8]) {
+        if !self.remotes.iter().any(|remote| *remote.memory.name() == *name) {
+            self.remotes.push(Remote::new(now, PeerMemory::new(&self.roster, name)));
+        }
+    }
+
+    /// Removes a peer: its sessions and calls end, and what was remembered of it goes. The others are not touched.
+    pub fn remove_peer(&mut self, now: Tick, name: &[u8]) {
+        let named = |remote: &Remote| *remote.memory.name() == *name;
+        let Some(at) = self.remotes.iter().position(named) else { return };
+        let remote = self.remotes.remove(at);
+        for session in remote.sessions() {
+            self.resync.ended(now, session);
+            self.actions.push_back(Action::Close { session, reason: Reason::Removed });
+        }
+        self.settle();
     }
 
     /// A call has a connection. Returns the memory for its session, or nothing if the call is not wanted any more.
@@ -161,15 +208,15 @@ impl Coordinator {
         remotes.find_map(|remote| remote.connected(session).then(|| Arc::clone(&remote.memory)))
     }
 
-    /// The session of a call reports [`Event::Up`](super::session::Event::Up). Returns whether it takes the place of another
-    /// one, or nothing if it is not wanted any more.
+    /// The session of a call reports [`Event::Up`](super::session::Event::Up). Returns whether there is another one beside it,
+    /// or nothing if it is not wanted any more. It says something at once, so that the peer knows it has come up.
     pub fn answered(&mut self, session: SessionId) -> Option<bool> {
-        let replaced = self.remotes.iter_mut().find_map(|remote| remote.answered(session))?;
-        if let Some(session) = replaced {
-            self.actions.push_back(Action::Close { session, reason: Reason::Replaced });
-        }
-        self.settle();
-        Some(replaced.is_some())
+        let local_peer = self.roster.local_peer();
+        let mut remotes = self.remotes.iter_mut();
+        let change = remotes.find_map(|remote| remote.answered(session, local_peer))?;
+        let beside = change.beside;
+        self.apply(change);
+        Some(beside)
     }
 
     /// A lesson of ours has ended.
@@ -193,7 +240,9 @@ impl Coordinator {
             self.resync.local_ended(now);
         }
         for remote in &mut self.remotes {
-            remote.ended(now, session, reason, &mut self.random);
+            if let Some(session) = remote.ended(now, session, reason, &mut self.random) {
+                self.actions.push_back(Action::Promote { session });
+            }
         }
         self.resync.ended(now, session);
         self.settle();
@@ -202,10 +251,11 @@ impl Coordinator {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Tick) {
         self.resync.timeout(now, !self.remotes.is_empty());
-        for (peer, remote) in self.remotes.iter_mut().enumerate() {
+        for remote in &mut self.remotes {
             let session = SessionId(self.last_id + 1);
             if remote.begin_call(now, session) {
                 self.last_id += 1;
+                let peer = remote.memory.name().into();
                 self.actions.push_back(Action::Call { peer, session });
             }
         }
@@ -228,6 +278,12 @@ impl Coordinator {
     #[must_use]
     pub const fn resync_state(&self) -> ResyncState {
         self.resync.state()
+    }
+
+    /// Returns what is remembered of a remote peer, by its position in the roster.
+    #[must_use]
+    pub fn memory(&self, at: usize) -> Option<&Arc<PeerMemory>> {
+        Some(&self.remotes.get(at)?.memory)
     }
 
     /// Returns a remote peer, by its position in the roster.

@@ -80,6 +80,10 @@ pub struct Session {
     request: bool,
     /// We asked for a lesson that has not ended.
     waiting: bool,
+    /// Another session is the one that pushes.
+    held: bool,
+    /// It was told that a message has come while it was held.
+    proved: bool,
     /// Confirmations owed.
     confirms: u64,
     /// What is to be written whatever the phase: hello, status line, error.
@@ -133,6 +137,8 @@ impl Session {
             teach: Teach::new(&roster, &nobody),
             request: false,
             waiting: false,
+            held: false,
+            proved: false,
             confirms: 0,
             ready: Vec::new(),
             events: VecDeque::new(),
@@ -167,6 +173,10 @@ impl Session {
                 Phase::Over => rest.len(),
             };
             if step == 0 {
+                if self.held && !self.proved && self.counters.messages_received > 0 {
+                    self.proved = true;
+                    self.events.push_back(Event::Proved);
+                }
                 return Ok(used);
             }
             used += step;
@@ -212,7 +222,7 @@ impl Session {
         if matches!(self.phase, Phase::Over) {
             return;
         }
-        if matches!(reason, Reason::Replaced | Reason::Stopped | Reason::Dead) {
+        if matches!(reason, Reason::Replaced | Reason::Removed | Reason::Stopped | Reason::Dead) {
             self.ready.clear();
         }
         self.phase = Phase::Over;
@@ -404,7 +414,7 @@ impl Session {
         if self.teach.lesson.is_some() {
             let is_timed = self.version.is_some_and(Version::is_timed);
             self.teach.teach(is_timed, &mut pen);
-        } else if !self.waiting && !is_local {
+        } else if !self.waiting && !is_local && !self.held {
             self.teach.push(&mut pen);
         }
         while self.confirms > 0 && out.len() < OUT_MAX {

@@ -8,7 +8,7 @@ use stktable::table::Options;
 use stktable::{DataType, Tick};
 use stktable_integration::SharedTable;
 use stktable_integration::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
-use stktable_integration::peers::session::{Event, Reason, Role, Roster, Session};
+use stktable_integration::peers::session::{Event, Reason, Role, Roster, Session, Stage};
 
 /// 30 s before the low 32 bits of the time wrap.
 const START: Tick = Tick((1 << 32) - 30_000);
@@ -34,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) tables: Vec<Arc<SharedTable>>,
     pub(crate) coordinator: Coordinator,
     conns: BTreeMap<SessionId, Conn>,
+    /// It follows HAProxy's rule: of several sessions with a peer only the one with the last good hello is kept.
+    pub(crate) stock: bool,
     /// How sessions ended.
     pub(crate) ends: Vec<Reason>,
     pub(crate) ups: usize,
@@ -52,6 +54,20 @@ pub(crate) struct World {
     links: Vec<Link>,
     names: Vec<&'static str>,
     lives: u64,
+}
+
+impl Node {
+    /// What HAProxy does about a good hello.
+    fn give_up_others(&mut self, now: Tick, id: SessionId) {
+        let Self { conns, coordinator, .. } = self;
+        for (other, conn) in conns.iter_mut().filter(|(other, _)| **other != id) {
+            let status = conn.session.status();
+            if status.role == Role::Caller || status.stage == Stage::Up {
+                conn.session.close(Reason::Replaced);
+                coordinator.ended(now, *other, Some(&Reason::Replaced));
+            }
+        }
+    }
 }
 
 impl World {
@@ -85,7 +101,16 @@ impl World {
         let others: Vec<_> = self.names.iter().copied().filter(|other| *other != name).collect();
         let roster = Roster::new("lab", name, &others, tables.clone()).unwrap();
         let coordinator = Coordinator::new(self.now, Arc::clone(&roster), false, lives);
-        Node { name, roster, tables, coordinator, conns: BTreeMap::new(), ends: Vec::new(), ups: 0 }
+        Node {
+            name,
+            roster,
+            tables,
+            coordinator,
+            conns: BTreeMap::new(),
+            stock: false,
+            ends: Vec::new(),
+            ups: 0,
+        }
     }
 
     /// A process dies and starts anew, knowing nothing.
@@ -131,14 +156,23 @@ impl World {
                         conn.session.request_resync();
                     }
                 }
+                Action::Hold { session } => {
+                    if let Some(conn) = self.nodes[at].conns.get_mut(&session) {
+                        conn.session.hold();
+                    }
+                }
+                Action::Promote { session } => {
+                    if let Some(conn) = self.nodes[at].conns.get_mut(&session) {
+                        conn.session.promote();
+                    }
+                }
                 other => panic!("{other:?}"),
             }
         }
         busy
     }
 
-    fn call(&mut self, at: usize, peer: usize, id: SessionId) {
-        let name = self.nodes[at].roster.remote_peers()[peer].clone();
+    fn call(&mut self, at: usize, name: Box<[u8]>, id: SessionId) {
         let other = self.nodes.iter().position(|node| *node.name.as_bytes() == *name).unwrap();
         let link = self.links.len();
         let node = &mut self.nodes[at];
@@ -169,21 +203,26 @@ impl World {
             busy = true;
             match event {
                 Event::Hello { caller, .. } => {
+                    if node.stock {
+                        node.give_up_others(now, id);
+                    }
+                    let Some(conn) = node.conns.get_mut(&id) else { return true };
                     match node.coordinator.called(id, &caller) {
-                        Verdict::Accept { memory, replaces } => {
-                            conn.session.accept(now, memory, replaces);
+                        Verdict::Accept { memory, beside } => {
+                            conn.session.accept(now, memory, beside);
                         }
+                        Verdict::Unknown => conn.session.deny("unknown".to_owned()),
                         Verdict::TryAgain => conn.session.refuse(),
                     }
                     digest(conn, now);
                 }
+                Event::Proved => node.coordinator.proved(id),
                 Event::Up => {
                     node.ups += 1;
                     if conn.session.status().role == Role::Caller {
                         match node.coordinator.answered(id) {
                             None => conn.session.close(Reason::Replaced),
-                            Some(true) => conn.session.ask_heartbeat(),
-                            Some(false) => {}
+                            Some(_) => conn.session.ask_heartbeat(),
                         }
                     }
                 }
@@ -242,6 +281,30 @@ impl World {
         conn.input.extend(to[side].drain(..most));
         digest(conn, now);
         true
+    }
+
+    /// Delivers what is on its way to one end, and lets that end do what it can.
+    pub(crate) fn step(&mut self, link: usize, side: usize) {
+        self.deliver(link, side, usize::MAX);
+        self.turn(self.links[link].nodes[side]);
+    }
+
+    /// A connection of which one end has come and gone without a word, as when a cable is pulled: the other end goes on.
+    pub(crate) fn forget(&mut self, at: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        for (id, conn) in std::mem::take(&mut node.conns) {
+            node.coordinator.ended(now, id, Some(&Reason::Disconnected));
+            // Its bytes go nowhere, and nobody hears that it has ended.
+            self.links[conn.link].to.iter_mut().for_each(VecDeque::clear);
+        }
+    }
+
+    /// The connection of the session that is live at a node with the first of its peers.
+    pub(crate) fn live(&self, at: usize) -> Option<usize> {
+        let node = &self.nodes[at];
+        let live = node.coordinator.peer(0).unwrap().live?;
+        Some(node.conns.get(&live)?.link)
     }
 
     /// Breaks a connection; what is on its way is lost.

@@ -19,9 +19,9 @@ fn a_lesson_is_everything_timed_and_live_updates_wait_for_its_confirmation() {
     lesson[1..4].sort();
     let expected = [
         "define /t",
-        "timed 2 1000 9 9",
-        "timed 2 600000 1 1",
-        "timed 2 600000 2 2",
+        "timed 0 1000 9 9",
+        "timed 0 600000 1 1",
+        "timed 0 600000 2 2",
         "define /u",
         "ResyncPartial",
     ];
@@ -51,7 +51,7 @@ fn a_change_during_a_lesson_of_what_was_never_pushed_is_not_lost() {
     let mut s = Scripted::up(&roster(&[&t]));
     count(&t, 1, 1, START);
     let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
-    assert_eq!(lesson, ["define /t", "timed 1 600000 1 1", "ResyncPartial"]);
+    assert_eq!(lesson, ["define /t", "timed 0 600000 1 1", "ResyncPartial"]);
     count(&t, 1, 1, START);
     assert_eq!(short(&s.take(&control(Control::ResyncConfirm)).unwrap()), ["update 2 1 2"]);
 }
@@ -67,7 +67,7 @@ fn what_is_over_is_not_told() {
     s.now = s.now + 1;
     assert_eq!(short(&s.sent()), ["define /t", "update 2 2 2"]);
     let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
-    assert_eq!(lesson, ["define /t", "timed 2 9999 2 2", "ResyncPartial"]);
+    assert_eq!(lesson, ["define /t", "timed 0 9999 2 2", "ResyncPartial"]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_lesson_for_version_2_0_is_untimed() {
     let mut s = Scripted::called(&roster);
     s.take(b"HAProxyS 2.0\nA\nB 1 1\n").unwrap();
     let lesson = short(&s.take(&control(Control::ResyncRequest)).unwrap());
-    assert_eq!(lesson, ["define /t", "update 1 1 1", "ResyncPartial"]);
+    assert_eq!(lesson, ["define /t", "update 0 1 1", "ResyncPartial"]);
     assert_eq!(s.memory.version(), Version::V2_0);
 }
 

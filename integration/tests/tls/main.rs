@@ -14,7 +14,7 @@ use certificates::{Authority, written};
 use stktable::declare::{Declaration, Scope};
 use stktable::{DataType, Key};
 use stktable_integration::config::Address;
-use stktable_integration::peers::driver::{Listen, RemotePeer, Section, SectionSettings};
+use stktable_integration::peers::driver::{Listen, Names, RemotePeer, Section, SectionSettings};
 use stktable_integration::peers::session::{Limits, Stage};
 use stktable_integration::tls::{Acceptor, Connector, Settings, Verify};
 use stktable_integration::{Clock, SharedTable};
@@ -80,6 +80,7 @@ impl Node {
             remote_peers: remote_peers.collect(),
             tables: vec![Arc::clone(&table)],
             limits: Limits::default(),
+            names: Names::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { table, section, clock }

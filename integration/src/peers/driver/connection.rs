@@ -1,7 +1,6 @@
 //! One connection: a session, its socket and its timer.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +12,14 @@ use tokio::time::timeout;
 
 use super::hub::Hub;
 use super::listen::Origin;
+use super::names::Whereabouts;
+use super::peer::Peer;
 use super::wire::Wire;
-use crate::config::Address;
 use crate::peers::resync::SessionId;
 use crate::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Session, SessionStatus};
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
-/// How long to wait for the address of a name.
-const RESOLVE_MAX: Duration = Duration::from_secs(5);
 /// How long a session that is over may take to write its last bytes and see the other side close.
 const LINGER: Duration = Duration::from_millis(500);
 /// Turns without sleep after which a session says how it is.
@@ -47,6 +45,10 @@ pub(super) enum Order {
     Close(Reason),
     /// Ask the peer to teach us.
     Request,
+    /// Wait beside another session.
+    Hold,
+    /// Be the live session.
+    Promote,
 }
 
 impl Slot {
@@ -103,24 +105,27 @@ impl Drop for Presence {
 }
 
 /// Calls a peer, and serves the connection if there is one.
-pub(super) async fn call(hub: Arc<Hub>, peer: usize, id: SessionId) {
-    let Some(remote) = hub.remotes.get(peer) else { return };
+pub(super) async fn call(hub: Arc<Hub>, peer: Arc<Peer>, id: SessionId) {
     let time = hub.roster.limits().handshake();
     let call = async {
-        let stream = connect(&remote.address).await.map_err(CallError::Connect)?;
-        let connected = timeout(time, Wire::connect(stream, remote.tls.as_deref())).await;
+        let stream = connect(&peer.at).await.map_err(CallError::Connect)?;
+        let connected = timeout(time, Wire::connect(stream, peer.tls.as_deref())).await;
         connected.map_err(io::Error::from).flatten().map_err(CallError::Tls)
     };
     let connected = tokio::select! {
         connected = call => connected,
         () = hub.stopped() => return,
+        () = peer.removed() => return,
     };
+    let address = &peer.at.address;
     match connected {
         Err(CallError::Connect(error)) => {
-            hub.call_failed(peer, id, format!("cannot connect to {}: {error}", remote.address));
+            peer.at.look_again();
+            hub.call_failed(&peer, id, format!("cannot connect to {address}: {error}"));
         }
         Err(CallError::Tls(error)) => {
-            hub.call_failed(peer, id, format!("no TLS with {}: {error}", remote.address));
+            peer.at.look_again();
+            hub.call_failed(&peer, id, format!("no TLS with {address}: {error}"));
         }
         Ok(wire) => {
             // Not wanted any more when the peer has called meanwhile.
@@ -137,13 +142,9 @@ enum CallError {
     Tls(io::Error),
 }
 
-async fn connect(address: &Address) -> io::Result<TcpStream> {
-    let addresses = match address.socket_addr() {
-        Some(address) => vec![address],
-        None => timeout(RESOLVE_MAX, resolve(address)).await??,
-    };
+async fn connect(at: &Whereabouts) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
+    for address in at.addresses().await? {
         match timeout(CONNECT_MAX, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,
@@ -151,10 +152,6 @@ async fn connect(address: &Address) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host(address.to_string()).await?.collect())
 }
 
 /// Serves a connection until its session is over.
@@ -260,6 +257,8 @@ impl Connection<'_> {
         match order {
             Order::Close(reason) => self.seat.session.close(reason),
             Order::Request => self.seat.session.request_resync(),
+            Order::Hold => self.seat.session.hold(),
+            Order::Promote => self.seat.session.promote(),
         }
     }
 

@@ -10,11 +10,14 @@ use tokio::task::JoinSet;
 use super::RemotePeer;
 use super::connection::{self, Order, Seat, Slot};
 use super::listen::Origin;
+use super::names::Names;
+use super::peer::{Peer, Totals};
 use super::status::{PeerStatus, SectionStatus};
 use crate::clock::Clock;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
-use crate::peers::session::{Event, Reason, Role, Roster, Session, SessionStatus};
+use crate::peers::session::{Event, Reason, Role, Roster, RosterError, Session, SessionStatus};
 use crate::shared::SharedTable;
+use crate::tls::Connector;
 
 /// Connections that a section accepts, for each peer and itself.
 const CONNECTIONS_PER_PEER: usize = 3;
@@ -29,8 +32,7 @@ const SESSIONS_MAX: usize = 1 << 20;
 pub(super) struct Hub {
     pub(super) roster: Arc<Roster>,
     pub(super) clock: Clock,
-    /// In the order of the roster.
-    pub(super) remotes: Vec<RemotePeer>,
+    names: Names,
     state: Mutex<State>,
     /// Wakes [`coordinate`]: a date may have changed.
     changed: Notify,
@@ -47,36 +49,27 @@ pub(super) struct Hub {
 struct State {
     coordinator: Coordinator,
     slots: HashMap<SessionId, Arc<Slot>>,
-    peers: Vec<Totals>,
+    /// In the order of the roster.
+    peers: Vec<(Arc<Peer>, Totals)>,
     connections_refused: u64,
     handshakes_failed: u64,
 }
 
-/// What is counted of a peer across sessions.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
-    pub(super) sessions: u64,
-    pub(super) protocol_errors: u64,
-    pub(super) calls_failed: u64,
-    pub(super) last_end: Option<String>,
-}
-
 impl Hub {
-    pub(super) fn new(roster: Arc<Roster>, clock: Clock, remotes: Vec<RemotePeer>) -> Arc<Self> {
+    pub(super) fn new(roster: Arc<Roster>, clock: Clock, names: Names) -> Arc<Self> {
         // No process before us hands over yet.
         let coordinator = Coordinator::new(clock.now(), Arc::clone(&roster), false, rand::random());
         let resync = coordinator.resync_state();
-        let peers = vec![Totals::default(); roster.remote_peers().len()];
         let most = CONNECTIONS_PER_PEER * (roster.remote_peers().len() + 1);
         let permits = roster.limits().sessions.map_or(most, |sessions| sessions.min(SESSIONS_MAX));
         Arc::new(Self {
             roster,
             clock,
-            remotes,
+            names,
             state: Mutex::new(State {
                 coordinator,
                 slots: HashMap::new(),
-                peers,
+                peers: Vec::new(),
                 connections_refused: 0,
                 handshakes_failed: 0,
             }),
@@ -87,6 +80,60 @@ impl Hub {
             permits: Arc::new(Semaphore::new(permits)),
             tasks: Mutex::new(JoinSet::new()),
         })
+    }
+
+    /// Takes a peer of the roster up, and follows its name. The coordinator calls it.
+    pub(super) fn serve_peer(self: &Arc<Self>, remote: RemotePeer) {
+        let peer = Peer::new(remote);
+        let mut state = lock(&self.state);
+        state.peers.push((Arc::clone(&peer), Totals::default()));
+        state.coordinator.add_peer(self.clock.now(), peer.name.as_bytes());
+        self.act(&mut state);
+        drop(state);
+        let hub = Arc::clone(self);
+        self.spawn(async move {
+            tokio::select! {
+                () = peer.at.follow(&hub.names, hub.roster.section(), &peer.name) => {}
+                () = peer.removed() => {}
+                () = hub.stopped() => {}
+            }
+        });
+    }
+
+    /// Adds a peer while the section runs.
+    pub(super) fn add_peer(self: &Arc<Self>, remote: RemotePeer) -> Result<(), RosterError> {
+        // One at a time: the roster is read without a lock, and written under this one.
+        let state = lock(&self.state);
+        self.roster.add_peer(&remote.name)?;
+        drop(state);
+        if self.roster.limits().sessions.is_none() {
+            self.permits.add_permits(CONNECTIONS_PER_PEER);
+        }
+        self.serve_peer(remote);
+        Ok(())
+    }
+
+    /// Removes a peer while the section runs. Returns whether it was there.
+    pub(super) fn remove_peer(self: &Arc<Self>, name: &str) -> bool {
+        let mut state = lock(&self.state);
+        if !self.roster.remove_peer(name) {
+            return false;
+        }
+        if self.roster.limits().sessions.is_none() {
+            // Those in use are over soon; what they leave is one peer's worth too many at most.
+            self.permits.forget_permits(CONNECTIONS_PER_PEER);
+        }
+        for (peer, _) in state.peers.extract_if(.., |(peer, _)| peer.name == name) {
+            peer.remove();
+        }
+        state.coordinator.remove_peer(self.clock.now(), name.as_bytes());
+        self.act(&mut state);
+        true
+    }
+
+    /// Returns the TLS of the calls.
+    pub(super) fn connectors(&self) -> Vec<Arc<Connector>> {
+        lock(&self.state).peers.iter().filter_map(|(peer, _)| peer.tls.clone()).collect()
     }
 
     /// Runs a task until the section stops.
@@ -135,11 +182,10 @@ impl Hub {
     }
 
     /// Returns what is wrong with the name that a caller gave, if something is.
-    fn denial(&self, slot: &Slot, caller: &str) -> Option<String> {
+    fn denial(state: &State, slot: &Slot, caller: &str) -> Option<String> {
         let origin = slot.origin.as_ref()?;
-        let remote = self.remotes.iter().find(|remote| remote.name == caller);
-        let tls = remote.and_then(|remote| remote.tls.as_ref());
-        let expected = tls.and_then(|tls| tls.settings().verify_host.as_deref()).unwrap_or(caller);
+        let peer = state.peers.iter().find(|(peer, _)| peer.name == caller);
+        let expected = peer.map_or(caller, |(peer, _)| peer.certified_name());
         let denial = origin.judge(caller, expected).err()?;
         Some(format!("{denial} (called from {origin})"))
     }
@@ -154,14 +200,18 @@ impl Hub {
     }
 
     /// A call came to nothing.
-    pub(super) fn call_failed(self: &Arc<Self>, peer: usize, id: SessionId, why: String) {
+    pub(super) fn call_failed(self: &Arc<Self>, peer: &Peer, id: SessionId, why: String) {
         let mut state = lock(&self.state);
-        if let Some(totals) = state.peers.get_mut(peer) {
+        if let Some(totals) = Self::totals(&mut state, &peer.name) {
             totals.calls_failed += 1;
             // Said once, not every five seconds.
             if totals.last_end.as_ref() != Some(&why) {
-                let name = self.roster.remote_peers().get(peer).map(|name| text(name));
-                tracing::info!(section = self.roster.section(), peer = name, why, "call failed");
+                tracing::info!(
+                    section = self.roster.section(),
+                    peer = peer.name,
+                    why,
+                    "call failed"
+                );
                 totals.last_end = Some(why);
             }
         }
@@ -186,13 +236,15 @@ impl Hub {
         let section = self.roster.section();
         let table = |at: usize| self.roster.tables().get(at).map(|table| table.local_name());
         match event {
-            Event::Hello { caller, .. } => match self.denial(slot, peer) {
+            Event::Hello { caller, .. } => match Self::denial(&state, slot, peer) {
                 Some(why) => session.deny(why),
                 None => match state.coordinator.called(slot.id, &caller) {
-                    Verdict::Accept { memory, replaces } => session.accept(now, memory, replaces),
+                    Verdict::Accept { memory, beside } => session.accept(now, memory, beside),
+                    Verdict::Unknown => session.deny("the peer was removed".to_owned()),
                     Verdict::TryAgain => session.refuse(),
                 },
             },
+            Event::Proved => state.coordinator.proved(slot.id),
             Event::Up => {
                 let wanted = match status.role {
                     Role::Called => Some(false),
@@ -200,11 +252,11 @@ impl Hub {
                 };
                 match wanted {
                     None => session.close(Reason::Replaced),
-                    Some(replaces) => {
-                        if replaces {
+                    Some(_) => {
+                        if status.role == Role::Caller {
                             session.ask_heartbeat();
                         }
-                        if let Some(totals) = self.totals(&mut state, peer) {
+                        if let Some(totals) = Self::totals(&mut state, peer) {
                             totals.sessions += 1;
                             totals.last_end = None;
                         }
@@ -234,7 +286,7 @@ impl Hub {
                 tracing::warn!(section, peer, ?error, "peer reports an error of ours");
             }
             Event::Closed(reason) => {
-                if let Some(totals) = self.totals(&mut state, peer) {
+                if let Some(totals) = Self::totals(&mut state, peer) {
                     totals.protocol_errors += u64::from(matches!(reason, Reason::Error(_)));
                     totals.last_end = Some(reason.to_string());
                 }
@@ -250,10 +302,8 @@ impl Hub {
         self.act(&mut state);
     }
 
-    fn totals<'s>(&self, state: &'s mut State, peer: &str) -> Option<&'s mut Totals> {
-        let mut names = self.roster.remote_peers().iter();
-        let at = names.position(|name| **name == *peer.as_bytes())?;
-        state.peers.get_mut(at)
+    fn totals<'s>(state: &'s mut State, peer: &str) -> Option<&'s mut Totals> {
+        state.peers.iter_mut().find(|(known, _)| known.name == peer).map(|(_, totals)| totals)
     }
 
     /// Does what the coordinator asks for.
@@ -261,18 +311,16 @@ impl Hub {
         while let Some(action) = state.coordinator.poll_action() {
             match action {
                 Action::Call { peer, session } => {
-                    self.spawn(connection::call(Arc::clone(self), peer, session));
-                }
-                Action::Close { session, reason } => {
-                    if let Some(slot) = state.slots.get(&session) {
-                        slot.order(Order::Close(reason));
+                    let named = |(known, _): &&(Arc<Peer>, Totals)| *known.name.as_bytes() == *peer;
+                    if let Some((peer, _)) = state.peers.iter().find(named) {
+                        let peer = Arc::clone(peer);
+                        self.spawn(connection::call(Arc::clone(self), peer, session));
                     }
                 }
-                Action::Request { session } => {
-                    if let Some(slot) = state.slots.get(&session) {
-                        slot.order(Order::Request);
-                    }
-                }
+                Action::Close { session, reason } => order(state, session, Order::Close(reason)),
+                Action::Request { session } => order(state, session, Order::Request),
+                Action::Hold { session } => order(state, session, Order::Hold),
+                Action::Promote { session } => order(state, session, Order::Promote),
             }
         }
         let now = state.coordinator.resync_state();
@@ -289,12 +337,13 @@ impl Hub {
         let session = |id: SessionId| -> Option<SessionStatus> {
             Some(SessionStatus::clone(&state.slots.get(&id)?.status()))
         };
-        let peer = |(at, totals): (usize, &Totals)| {
+        let peer = |(at, (peer, totals)): (usize, &(Arc<Peer>, Totals))| {
             let coordinated = state.coordinator.peer(at)?;
             let call_in = coordinated.call_at.map(|call_at| call_at.since(now));
             Some(PeerStatus {
-                name: text(self.roster.remote_peers().get(at)?),
-                address: self.remotes.get(at)?.address.to_string(),
+                name: peer.name.clone(),
+                address: peer.at.address.to_string(),
+                resolved: peer.at.known().addresses,
                 session: coordinated.live.and_then(session),
                 calling: coordinated.calling,
                 call_in_ms: call_in,
@@ -316,6 +365,13 @@ impl Hub {
             connections_refused: state.connections_refused,
             handshakes_failed: state.handshakes_failed,
         }
+    }
+}
+
+/// Gives an order to a session that may be gone.
+fn order(state: &State, session: SessionId, order: Order) {
+    if let Some(slot) = state.slots.get(&session) {
+        slot.order(order);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What there is to know of a section.
 
+use std::net::SocketAddr;
+
 use crate::peers::resync::ResyncState;
 use crate::peers::session::SessionStatus;
 
@@ -33,6 +35,8 @@ pub struct PeerStatus {
     pub name: String,
     /// Where it is called.
     pub address: String,
+    /// The addresses that were found there last.
+    pub resolved: Vec<SocketAddr>,
     /// The session that is up.
     pub session: Option<SessionStatus>,
     /// It is being called.

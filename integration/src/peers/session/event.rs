@@ -18,6 +18,8 @@ pub enum Event {
     },
     /// The handshake is over.
     Up,
+    /// The session waits beside another one, and the peer has sent its first message: it means this one.
+    Proved,
     /// The peer asks to be taught. It will be.
     LessonRequested,
     /// The peer has seen the end of the lesson that it was taught.
@@ -73,6 +75,8 @@ pub enum Reason {
     Tls(String),
     /// Another session with the same peer took its place.
     Replaced,
+    /// The peer is none of the section any more.
+    Removed,
     /// We are stopping.
     Stopped,
 }
@@ -91,6 +95,7 @@ impl fmt::Display for Reason {
             Self::Denied(why) => f.write_str(why),
             Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Replaced => f.write_str("another session with the peer took its place"),
+            Self::Removed => f.write_str("the peer was removed"),
             Self::Stopped => f.write_str("stopped"),
         }
     }

@@ -24,11 +24,12 @@ pub(super) enum Phase {
 }
 
 impl Session {
-    /// Accepts the caller that [`Event::Hello`] named. `replaces` says that the session takes the place of another one
-    /// with this peer: then a heartbeat follows at once, since HAProxy may have forgotten that it has heard from us.
+    /// Accepts the caller that [`Event::Hello`] named. `beside` says that another session with this peer is live: then this
+    /// one is [held](Self::hold) until it is [promoted](Self::promote), and a heartbeat follows at once, since HAProxy may have
+    /// forgotten that it has heard from us.
     ///
     /// Does nothing at any other time.
-    pub fn accept(&mut self, now: Tick, memory: Arc<PeerMemory>, replaces: bool) {
+    pub fn accept(&mut self, now: Tick, memory: Arc<PeerMemory>, beside: bool) {
         let Phase::Deciding(hello) = &self.phase else { return };
         let version = hello.version;
         debug_assert_eq!(*hello.caller, *memory.name(), "the memory of this peer");
@@ -36,8 +37,24 @@ impl Session {
         // Who announces 2.1 takes it.
         memory.set_version(version);
         self.up(now, memory, version);
-        if replaces {
+        if beside {
+            self.hold();
             self.ask_heartbeat();
+        }
+    }
+
+    /// Nothing live is pushed until [`promote`](Self::promote): another session does that. What the peer sends is learned, and
+    /// what it asks for is taught.
+    pub const fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Goes on where the peer acknowledged last, on whichever session.
+    pub fn promote(&mut self) {
+        if std::mem::take(&mut self.held)
+            && let Some(memory) = &self.memory
+        {
+            self.teach.resume(memory);
         }
     }
 

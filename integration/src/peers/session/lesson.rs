@@ -19,7 +19,7 @@ use stktable::table::Walk;
 
 use super::roster::{PeerMemory, Roster};
 use super::status::Counters;
-use super::teach::{Pen, Teach, is_dying, low32};
+use super::teach::{Pen, Teach, is_dying};
 use crate::peers::codec::Control;
 
 /// A lesson that the peer asked for.
@@ -76,9 +76,9 @@ impl Teach {
             });
             // Tables that are empty are announced too.
             self.define(lesson.at, ours, pen);
-            // The id of each is how far the whole goes: it is said by the end of the lesson, and not before,
-            // and nobody heeds what is acknowledged until then.
-            let id = low32(lesson.upto.last().copied().unwrap_or(0));
+            // Nobody heeds what is acknowledged before the end of the lesson. But what is acknowledged once is not acknowledged
+            // again: an id of what is live would leave it unacknowledged if it has to be pushed once more.
+            let id = 0;
             if !pen.has_room() {
                 return;
             }

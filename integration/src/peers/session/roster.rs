@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use stktable::StickTable;
 
 use super::limits::Limits;
@@ -13,12 +14,12 @@ use crate::shared::SharedTable;
 
 /// A section as its sessions see it: who we are, who the others are, and which tables are shared.
 ///
-/// Immutable, but for whether the section is up to date.
+/// Immutable, but for who the others are and whether the section is up to date.
 #[derive(Debug)]
 pub struct Roster {
     section: String,
     local_peer: Box<[u8]>,
-    remote_peers: Vec<Box<[u8]>>,
+    remote_peers: ArcSwap<Vec<Box<[u8]>>>,
     tables: Vec<RosterTable>,
     limits: Limits,
     up_to_date: AtomicBool,
@@ -91,17 +92,11 @@ impl Roster {
         tables: Vec<Arc<SharedTable>>,
         limits: Limits,
     ) -> Result<Arc<Self>, RosterError> {
-        let mut names: Vec<&str> = Vec::new();
+        let mut names: Vec<Box<[u8]>> = Vec::new();
         for name in [local_peer].into_iter().chain(remote_peers.iter().copied()) {
-            let peer = || name.to_owned();
-            // Each is called under its name, and calls under it.
-            Hello::encode(Version::V2_1, name.as_bytes(), name.as_bytes(), 0, &mut Vec::new())
-                .map_err(|_| RosterError::Name { peer: peer() })?;
-            if names.contains(&name) {
-                return Err(RosterError::SamePeer { peer: peer() });
-            }
-            names.push(name);
+            names.push(new_name(&names, name)?);
         }
+        let local_peer = names.remove(0);
         let tables: Vec<_> = tables.into_iter().map(RosterTable::new).collect();
         for (at, table) in tables.iter().enumerate() {
             if tables.iter().take(at).any(|other| other.wire_name == table.wire_name) {
@@ -111,8 +106,8 @@ impl Roster {
         }
         Ok(Arc::new(Self {
             section: section.into(),
-            local_peer: local_peer.as_bytes().into(),
-            remote_peers: remote_peers.iter().map(|name| name.as_bytes().into()).collect(),
+            local_peer,
+            remote_peers: ArcSwap::from_pointee(names),
             tables,
             limits,
             up_to_date: AtomicBool::new(false),
@@ -131,16 +126,42 @@ impl Roster {
         &self.local_peer
     }
 
-    /// Returns the names of the others.
+    /// Returns the names of the others, as they are now.
     #[must_use]
-    pub fn remote_peers(&self) -> &[Box<[u8]>] {
-        &self.remote_peers
+    pub fn remote_peers(&self) -> Arc<Vec<Box<[u8]>>> {
+        self.remote_peers.load_full()
     }
 
     /// Returns whether this is the name of a peer of the section, ours included.
     #[must_use]
     pub fn is_peer(&self, name: &[u8]) -> bool {
-        *name == *self.local_peer || self.remote_peers.iter().any(|peer| **peer == *name)
+        *name == *self.local_peer || self.remote_peers.load().iter().any(|peer| **peer == *name)
+    }
+
+    /// Adds a peer, behind the others. One caller at a time. Sessions that begin from now on know it.
+    ///
+    /// # Errors
+    /// When the name cannot be sent, or is there already.
+    pub fn add_peer(&self, name: &str) -> Result<(), RosterError> {
+        let mut names = Vec::clone(&self.remote_peers.load());
+        if *name.as_bytes() == *self.local_peer {
+            return Err(RosterError::SamePeer { peer: name.to_owned() });
+        }
+        names.push(new_name(&names, name)?);
+        self.remote_peers.store(Arc::new(names));
+        Ok(())
+    }
+
+    /// Removes a peer. One caller at a time. Returns whether it was there. A session with it goes on until it is closed.
+    pub fn remove_peer(&self, name: &str) -> bool {
+        let mut names = Vec::clone(&self.remote_peers.load());
+        let before = names.len();
+        names.retain(|peer| **peer != *name.as_bytes());
+        let is_gone = names.len() < before;
+        if is_gone {
+            self.remote_peers.store(Arc::new(names));
+        }
+        is_gone
     }
 
     /// Returns the tables.
@@ -262,6 +283,17 @@ impl PeerMemory {
     pub(super) fn set_version(&self, version: Version) {
         self.old.store(version == Version::V2_0, Ordering::Relaxed);
     }
+}
+
+/// Returns the name of one more peer, which can be sent and is not among `names`.
+fn new_name(names: &[Box<[u8]>], name: &str) -> Result<Box<[u8]>, RosterError> {
+    // Each is called under its name, and calls under it.
+    Hello::encode(Version::V2_1, name.as_bytes(), name.as_bytes(), 0, &mut Vec::new())
+        .map_err(|_| RosterError::Name { peer: name.to_owned() })?;
+    if names.iter().any(|other| **other == *name.as_bytes()) {
+        return Err(RosterError::SamePeer { peer: name.to_owned() });
+    }
+    Ok(name.as_bytes().into())
 }
 
 /// Returns a name as text, for logs.

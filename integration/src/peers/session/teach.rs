@@ -67,6 +67,20 @@ impl Teach {
         }
     }
 
+    /// Goes on after what another session has had acknowledged meanwhile.
+    pub(super) fn resume(&mut self, memory: &PeerMemory) {
+        for (at, table) in self.tables.iter_mut().enumerate() {
+            let acked = memory.acked(at);
+            if acked > table.acked {
+                table.acked = acked;
+            }
+            if acked > table.cursor {
+                table.cursor = acked;
+                table.upto = None;
+            }
+        }
+    }
+
     /// Returns the cursor of a table and what was acknowledged.
     pub(super) fn table(&self, at: usize) -> (u64, u64) {
         self.tables.get(at).map_or((0, 0), |table| (table.cursor, table.acked))
@@ -213,7 +227,7 @@ const fn nearest(near: u64, low: u32) -> u64 {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are what travels")]
-pub(super) const fn low32(seq: u64) -> u32 {
+const fn low32(seq: u64) -> u32 {
     seq as u32
 }
 
