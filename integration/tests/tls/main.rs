@@ -3,6 +3,7 @@
 mod certificates;
 mod config;
 mod haproxy;
+mod process;
 
 use std::future::Future;
 use std::net::SocketAddr;
