@@ -20,7 +20,8 @@ use crate::clock::Clock;
 use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection};
 use crate::expiry;
 use crate::peers::driver::{self, Listen, Names, RemotePeer, Section, SectionSettings};
-use crate::shared::SharedTable;
+use crate::peers::session::LearnTables;
+use crate::shared::{SharedTable, TableSet};
 use crate::tls::TlsError;
 
 pub use peers::Peers;
@@ -80,6 +81,7 @@ impl std::error::Error for StartError {
 #[derive(Debug)]
 pub struct Node {
     tables: Vec<Arc<SharedTable>>,
+    set: Arc<TableSet>,
     sections: Vec<Arc<Section>>,
     expiry: JoinSet<()>,
 }
@@ -124,6 +126,7 @@ impl Node {
                 debug_assert!(written.is_ok(), "the configuration was checked");
             }
         }
+        let set = TableSet::new(tables.clone());
         let loaded = tls::load(setup).map_err(StartError::Config)?;
         fill(&tables).await;
         let mut sections = Vec::with_capacity(setup.sections.len());
@@ -156,6 +159,11 @@ impl Node {
                     every: Duration::from_millis(own.resolve_ms.into()),
                     ..Names::default()
                 },
+                learn: own.learn.map(|(tables, size)| LearnTables {
+                    tables,
+                    size,
+                    into: Arc::clone(&set),
+                }),
             };
             let started = Section::start(settings, clock).await;
             let failed = |error| StartError::Section { at: section.at.clone(), error };
@@ -165,10 +173,16 @@ impl Node {
         for table in &tables {
             expiry.spawn(expiry::run(Arc::clone(table), clock));
         }
-        Ok(Self { tables, sections, expiry })
+        Ok(Self { tables, set, sections, expiry })
     }
 
-    /// Returns the tables, in the order of the configuration.
+    /// Returns the tables, and those that are learned from peers as they come.
+    #[must_use]
+    pub fn table_set(&self) -> Arc<TableSet> {
+        Arc::clone(&self.set)
+    }
+
+    /// Returns the tables of the configuration, in its order.
     #[must_use]
     pub fn tables(&self) -> &[Arc<SharedTable>] {
         &self.tables

@@ -59,7 +59,7 @@ use std::sync::Arc;
 
 use stktable::Tick;
 
-use crate::shared::SharedTable;
+use crate::shared::{SharedTable, TableSet};
 
 pub use parse::commands;
 
@@ -136,7 +136,7 @@ impl PeersStatus for () {
 
 /// What commands are about.
 pub struct Api {
-    tables: Vec<Arc<SharedTable>>,
+    tables: Arc<TableSet>,
     peers: Box<dyn PeersStatus>,
     started: Tick,
 }
@@ -146,6 +146,12 @@ impl Api {
     /// `show info` counts from.
     #[must_use]
     pub fn new(tables: Vec<Arc<SharedTable>>, started: Tick) -> Self {
+        Self::over(TableSet::new(tables), started)
+    }
+
+    /// Returns the API of a set of tables, to which more may be added.
+    #[must_use]
+    pub fn over(tables: Arc<TableSet>, started: Tick) -> Self {
         Self { tables, peers: Box::new(()), started }
     }
 
@@ -182,11 +188,9 @@ impl Api {
     }
 
     /// Returns the table of this local name.
-    fn table(&self, name: &[u8]) -> Result<&Arc<SharedTable>, parse::Refusal> {
-        self.tables
-            .iter()
-            .find(|table| table.declaration().local_name().as_bytes() == name)
-            .ok_or(parse::Refusal::NoSuchTable)
+    fn table(&self, name: &[u8]) -> Result<Arc<SharedTable>, parse::Refusal> {
+        let name = str::from_utf8(name).map_err(|_| parse::Refusal::NoSuchTable)?;
+        self.tables.find(name).ok_or(parse::Refusal::NoSuchTable)
     }
 
     fn show_peers(&self, words: &[&[u8]]) -> Reply {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
+use arc_swap::ArcSwap;
 use atomic_waker::AtomicWaker;
 use stktable::Declaration;
 use stktable::table::{Options, StickTable, Wake};
@@ -149,5 +150,41 @@ impl Deref for SharedTable {
 
     fn deref(&self) -> &StickTable {
         &self.table
+    }
+}
+
+/// Tables that others look at while more are added.
+#[derive(Debug, Default)]
+pub struct TableSet {
+    tables: ArcSwap<Vec<Arc<SharedTable>>>,
+}
+
+impl TableSet {
+    /// Makes a set of these.
+    #[must_use]
+    pub fn new(tables: Vec<Arc<SharedTable>>) -> Arc<Self> {
+        Arc::new(Self { tables: ArcSwap::from_pointee(tables) })
+    }
+
+    /// Returns those that are there now, in the order in which they came.
+    #[must_use]
+    pub fn all(&self) -> Arc<Vec<Arc<SharedTable>>> {
+        self.tables.load_full()
+    }
+
+    /// Returns the table of this local name.
+    #[must_use]
+    pub fn find(&self, local_name: &str) -> Option<Arc<SharedTable>> {
+        let tables = self.tables.load();
+        tables.iter().find(|table| table.declaration().local_name() == local_name).cloned()
+    }
+
+    /// Adds one.
+    pub fn add(&self, table: &Arc<SharedTable>) {
+        self.tables.rcu(|tables| {
+            let mut tables = Vec::clone(tables);
+            tables.push(Arc::clone(table));
+            tables
+        });
     }
 }

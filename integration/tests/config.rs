@@ -322,7 +322,8 @@ fn lines_of_our_own_stand_in_comments() {
          \t#stktabled: accept-from 192.0.2.0/24,2001:db8::/32 127.0.0.1 # and no more\n\
          #stktabled:accept-peers b\n #stktabled: verify-peer-names off\n #stktabled: max-sessions 7\n\
          #stktabled: hello-timeout 2s\n #stktabled: max-message 8k\n #stktabled: max-tables 3\n\
-         #stktabled: max-names 0\n # stktabled: nothing of ours\n\
+         #stktabled: max-names 0\n\
+         #stktabled: resolve-every 1m\n #stktabled: learn-tables 4 size 2k\n # stktabled: nothing of ours\n\
          peers q\n disabled\n",
     );
     let own = &config.peers[0].own;
@@ -333,6 +334,7 @@ fn lines_of_our_own_stand_in_comments() {
     let limits = own.limits;
     assert_eq!((limits.sessions, limits.handshake_ms, limits.message_bytes), (Some(7), 2000, 8192));
     assert_eq!((limits.tables, limits.names), (3, 0));
+    assert_eq!((own.resolve_ms, own.learn), (60_000, Some((4, 2048))));
     assert_eq!(config.resolve("a").unwrap().sections[0].own, *own);
 }
 
@@ -354,6 +356,12 @@ fn lines_of_our_own_are_refused_at_their_words() {
         ("max-tables 0", "26 0"),
         ("max-names 129", "25 129"),
         ("max-names 'x", "25 '"),
+        ("resolve-every 99ms", "29 99ms"),
+        ("learn-tables", "15 learn-tables"),
+        ("learn-tables 4 of 5", "33 5"),
+        ("learn-tables 4 size", "30 size"),
+        ("learn-tables 0 size 1k", "28 0"),
+        ("learn-tables 1 size 0", "35 0"),
     ] {
         let message = refused(&in_peers(&format!("#stktabled: {line}")), &[&format!("4:{place}")]);
         assert!(message.contains("expected"), "{message}");

@@ -122,6 +122,7 @@ async fn section(
         tables: vec![Arc::clone(table)],
         limits: Limits::default(),
         names: Names::default(),
+        learn: None,
     };
     Section::start(settings, clock).await
 }

@@ -70,6 +70,7 @@ impl Node {
             tables: tables.clone(),
             limits,
             names: Names::default(),
+            learn: None,
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { tables, section, clock }

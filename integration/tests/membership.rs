@@ -62,6 +62,7 @@ impl Node {
             tables: vec![Arc::clone(&table)],
             limits: Limits::default(),
             names,
+            learn: None,
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { table, section, clock }

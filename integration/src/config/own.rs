@@ -9,6 +9,7 @@
 //! | `hello-timeout TIME` | for a handshake, and as long again for TLS | 5s |
 //! | `max-message SIZE` | the body of a message, 256 to 60k | 16379 |
 //! | `max-tables N` | tables that one peer may define in a session | no limit |
+//! | `learn-tables N size SIZE` | up to N tables that peers define and that are not declared here are created, of this size | none |
 //! | `resolve-every TIME` | names of peers are looked up again, 100ms to 1d | 10s |
 //! | `max-names N` | names in `server_key` kept for one session, 0 to 128 | 128 |
 //!
@@ -28,6 +29,8 @@ pub(super) const MARK: &str = "#stktabled:";
 const HELLO_MAX_MS: u32 = 600_000;
 /// The least body of a message: what a definition of every data type has room in.
 const MESSAGE_MIN: u32 = 256;
+/// The most tables that are learned.
+const LEARNED_MAX: u32 = 1000;
 /// The most sessions.
 const SESSIONS_MAX: u32 = 100_000;
 
@@ -43,6 +46,8 @@ pub struct Own {
     pub bind_names: bool,
     /// `max-sessions`, `hello-timeout`, `max-message`, `max-tables`, `max-names`.
     pub limits: Limits,
+    /// `learn-tables`: how many, and how large.
+    pub learn: Option<(usize, u32)>,
     /// `resolve-every`, in milliseconds.
     pub resolve_ms: u32,
 }
@@ -54,6 +59,7 @@ impl Default for Own {
             peers: Vec::new(),
             bind_names: true,
             limits: Limits::default(),
+            learn: None,
             resolve_ms: 10_000,
         }
     }
@@ -68,6 +74,7 @@ impl Reader<'_> {
         };
         match first.text {
             "accept-from" => self.networks(words, &mut own.networks),
+            "learn-tables" => self.learn_tables(words, &mut own.learn),
             "accept-peers" => {
                 if words.len() < 2 {
                     self.error(first, "no peer; expected names to follow");
@@ -125,13 +132,33 @@ impl Reader<'_> {
                 self.error(
                     first,
                     "not known in a line of stktabled's own; expected accept-from, accept-peers, verify-peer-names, \
-                     max-sessions, hello-timeout, max-message, max-tables, max-names or resolve-every",
+                     max-sessions, hello-timeout, max-message, max-tables, max-names, learn-tables or resolve-every",
                 );
                 None
             }
         };
         if let Some(message) = wrong {
             self.error(value, message);
+        }
+    }
+
+    fn learn_tables(&mut self, words: &[Word<'_>], learn: &mut Option<(usize, u32)>) {
+        let (count, size) = match words {
+            [_, count, word, size] if word.text == "size" => (*count, *size),
+            [.., last] => {
+                self.error(*last, "expected `learn-tables N size SIZE`, and nothing else");
+                return;
+            }
+            [] => return,
+        };
+        match (number(count.text, &[]), number(size.text, &SIZES)) {
+            (Some(tables @ 1..=LEARNED_MAX), Some(size @ 1..)) => {
+                *learn = Some((tables as usize, size));
+            }
+            (Some(1..=LEARNED_MAX), _) => {
+                self.error(size, "expected a number of entries, such as `100k`");
+            }
+            _ => self.error(count, "expected a number from 1 to 1000"),
         }
     }
 

@@ -34,7 +34,7 @@ pub use names::{Lookup, Names, Resolve, SystemResolver};
 pub use status::{PeerStatus, SectionStatus};
 
 use super::resync::ResyncState;
-use super::session::{Limits, Roster, RosterError};
+use super::session::{LearnTables, Limits, Roster, RosterError};
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::shared::SharedTable;
@@ -73,6 +73,8 @@ pub struct SectionSettings {
     pub limits: Limits,
     /// How the names of peers are looked up.
     pub names: Names,
+    /// Whether tables are learned from what peers define. The section makes them expire.
+    pub learn: Option<LearnTables>,
 }
 
 /// Why a section cannot start.
@@ -132,10 +134,18 @@ impl Section {
     /// # Errors
     /// When an address cannot be listened on, or names are not usable; nothing is left running then.
     pub async fn start(settings: SectionSettings, clock: Clock) -> Result<Self, StartError> {
-        let SectionSettings { name, local_peer, listen, remote_peers, tables, limits, names } =
-            settings;
+        let SectionSettings {
+            name,
+            local_peer,
+            listen,
+            remote_peers,
+            tables,
+            limits,
+            names,
+            learn,
+        } = settings;
         let peers: Vec<&str> = remote_peers.iter().map(|peer| peer.name.as_str()).collect();
-        let roster = Roster::with(name.as_str(), &local_peer, &peers, tables, limits)
+        let roster = Roster::with(name.as_str(), &local_peer, &peers, tables, limits, learn)
             .map_err(|error| StartError::Names { section: name.clone(), error })?;
         let mut listeners = Vec::with_capacity(listen.len());
         let mut local_addrs = Vec::with_capacity(listen.len());
@@ -152,7 +162,7 @@ impl Section {
             kept.push(Arc::clone(&listen));
             hub.spawn(listen::run(Arc::clone(&hub), listener, listen));
         }
-        for table in hub.roster.tables() {
+        for table in hub.roster.tables().iter() {
             hub.spawn(hub::dispatch(Arc::clone(&hub), Arc::clone(table.shared())));
         }
         remote_peers.into_iter().for_each(|peer| hub.serve_peer(peer));

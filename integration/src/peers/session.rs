@@ -27,6 +27,7 @@ mod lesson;
 mod limits;
 mod roster;
 mod status;
+mod tables;
 mod teach;
 mod timers;
 
@@ -39,6 +40,7 @@ pub use event::{Event, Reason, SessionError, SessionErrorKind};
 pub use limits::Limits;
 pub use roster::{PeerMemory, Roster, RosterError, RosterTable};
 pub use status::{Counters, Role, SessionStatus, Stage, TableStatus};
+pub use tables::{LearnTables, Tables};
 pub use timers::{DEAD_MS, HANDSHAKE_MS, HEARTBEAT_MS};
 
 use crate::peers::codec::{
@@ -268,7 +270,7 @@ impl Session {
     /// Asks the tables for a signal when there is something to push. Poll [`poll_transmit`](Self::poll_transmit) again
     /// after this call: only when there is nothing the owner may sleep.
     pub fn arm_updates(&self) {
-        for table in self.roster.tables() {
+        for table in self.roster.tables().iter() {
             table.table().arm_updates();
         }
     }

@@ -37,7 +37,6 @@ impl Api {
             }
             _ => return Err(Refusal::Usage(Action::Clear)),
         };
-        let table = Arc::clone(table);
         Ok(Reply::work(Work::Clear(Clear { table, walk: Walk::new(), filters })))
     }
 }

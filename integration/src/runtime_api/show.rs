@@ -1,7 +1,6 @@
 //! `show table`, and what else is only looked at.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use stktable::Tick;
 
@@ -48,7 +47,7 @@ impl Api {
         now: Tick,
     ) -> Result<Reply, Refusal> {
         let Some((name, words)) = words.split_first() else {
-            let all: String = self.tables.iter().rev().map(|table| header(table)).collect();
+            let all: String = self.tables.all().iter().rev().map(|table| header(table)).collect();
             return Ok(Reply::text(all));
         };
         let table = self.table(name)?;
@@ -58,8 +57,8 @@ impl Api {
             [b"key", ..] if level < Level::Operator => return Err(Refusal::PermissionDenied),
             [b"key", text] => {
                 let key = parse::key(declaration, text, Action::Show)?;
-                let mut out = header(table).into_bytes();
-                let form = Form::of(table);
+                let mut out = header(&table).into_bytes();
+                let form = Form::of(&table);
                 let shown = table.get_with(&key, now, |entry| form.line(entry, now, &mut out));
                 if shown.is_none() {
                     return Ok(Reply::text(""));
@@ -73,9 +72,8 @@ impl Api {
             words => Query::parse(declaration, words)?,
         };
         if level < Level::Operator {
-            return Ok(Reply::text(header(table) + NOT_DUMPED));
+            return Ok(Reply::text(header(&table) + NOT_DUMPED));
         }
-        let table = Arc::clone(table);
         Ok(Reply::work(Work::Dump(Dump::new(table, query))))
     }
 }

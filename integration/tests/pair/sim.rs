@@ -145,7 +145,7 @@ impl World {
         while let Some(action) = self.nodes[at].coordinator.poll_action() {
             busy = true;
             match action {
-                Action::Call { peer, session } => self.call(at, peer, session),
+                Action::Call { peer, session } => self.call(at, &peer, session),
                 Action::Close { session, reason } => {
                     if let Some(conn) = self.nodes[at].conns.get_mut(&session) {
                         conn.session.close(reason);
@@ -172,7 +172,7 @@ impl World {
         busy
     }
 
-    fn call(&mut self, at: usize, name: Box<[u8]>, id: SessionId) {
+    fn call(&mut self, at: usize, name: &[u8], id: SessionId) {
         let other = self.nodes.iter().position(|node| *node.name.as_bytes() == *name).unwrap();
         let link = self.links.len();
         let node = &mut self.nodes[at];

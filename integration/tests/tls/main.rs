@@ -82,6 +82,7 @@ impl Node {
             tables: vec![Arc::clone(&table)],
             limits: Limits::default(),
             names: Names::default(),
+            learn: None,
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { table, section, clock }

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         (None, true) => Some(Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into())),
         (None, false) => None,
     };
-    let api = Arc::new(Api::new(node.tables().to_vec(), clock.now()).peers(node.peers()));
+    let api = Arc::new(Api::over(node.table_set(), clock.now()).peers(node.peers()));
     let server = match endpoint {
         Some(endpoint) => Some(Server::start(endpoint, api, clock, Options::default()).await?),
         None => None,

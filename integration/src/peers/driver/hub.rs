@@ -14,6 +14,7 @@ use super::names::Names;
 use super::peer::{Peer, Totals};
 use super::status::{PeerStatus, SectionStatus};
 use crate::clock::Clock;
+use crate::expiry;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
 use crate::peers::session::{Event, Reason, Role, Roster, RosterError, Session, SessionStatus};
 use crate::shared::SharedTable;
@@ -282,6 +283,15 @@ impl Hub {
             Event::TableIgnored { table: at, why } => {
                 tracing::warn!(section, peer, table = table(at), why, "table of the peer not used");
             }
+            Event::TableLearned { table: at } => {
+                if let Some(table) = self.roster.tables().get(at) {
+                    tracing::info!(section, peer, table = table.local_name(), "table learned");
+                    self.look_after(table.shared());
+                }
+            }
+            Event::TableNotLearned { name, why } => {
+                tracing::warn!(section, peer, table = name, why, "table of the peer not learned");
+            }
             Event::PeerError(error) => {
                 tracing::warn!(section, peer, ?error, "peer reports an error of ours");
             }
@@ -300,6 +310,21 @@ impl Hub {
             }
         }
         self.act(&mut state);
+    }
+
+    /// Takes up a table that was learned.
+    fn look_after(self: &Arc<Self>, table: &Arc<SharedTable>) {
+        self.spawn(dispatch(Arc::clone(self), Arc::clone(table)));
+        let (hub, expires) = (Arc::clone(self), Arc::clone(table));
+        self.spawn(async move {
+            tokio::select! {
+                () = expiry::run(expires, hub.clock) => {}
+                () = hub.stopped() => {}
+            }
+        });
+        if let Some(learn) = self.roster.learn() {
+            learn.into.add(table);
+        }
     }
 
     fn totals<'s>(state: &'s mut State, peer: &str) -> Option<&'s mut Totals> {

@@ -46,6 +46,18 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A table that the peer defines was created. It is the owner's to look after: it expires, and it signals.
+    TableLearned {
+        /// The position of the table in the roster.
+        table: usize,
+    },
+    /// A table that the peer defines was not created, though tables are learned. Once a session.
+    TableNotLearned {
+        /// Its name on the network, as text.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// The peer says that we made an error. It closes.
     PeerError(ErrorMessage),
     /// The session is over. Write what [`Session::poll_transmit`](super::Session::poll_transmit) still has, then

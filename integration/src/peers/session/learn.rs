@@ -12,7 +12,7 @@ use stktable::Tick;
 use stktable::table::{Learned, Learning, TableFull, Value as TableValue};
 
 use super::Event;
-use super::roster::Roster;
+use super::roster::{Roster, text};
 use super::status::Counters;
 use crate::peers::codec::{
     Ack, DecodeError, Decoder, Definition, Dict, Element, RawUpdate, ReceiveCache, SenderTable,
@@ -32,6 +32,8 @@ pub(super) struct Learn {
     tables: Vec<Incoming>,
     selected: Option<usize>,
     strings: ReceiveCache,
+    /// It was told that a table was not learned.
+    refusal_told: bool,
 }
 
 /// One of our tables as the peer sends it. All that is kept is kept by our table, so a peer cannot make
@@ -161,9 +163,10 @@ fn store_name(entry: &Learning<'_>, name: Option<&[u8]>) -> bool {
 impl Learn {
     pub(super) fn new(roster: &Roster) -> Self {
         Self {
-            tables: vec![Incoming::default(); roster.tables().len()],
+            tables: vec![Incoming::default(); roster.tables().max()],
             selected: None,
             strings: ReceiveCache::with_ids_max(roster.limits().names),
+            refusal_told: false,
         }
     }
 
@@ -189,15 +192,21 @@ impl Learn {
                 table.announced = None;
             }
         }
-        let found = desk.roster.find(definition.name());
+        let known = self.tables.iter().filter(|table| table.was_defined).count();
+        let has_room = known < desk.roster.limits().tables;
+        let found = match desk.roster.find(definition.name()) {
+            None if has_room && desk.roster.learn().is_some() => {
+                self.learn_table(definition, desk)?
+            }
+            found => found,
+        };
         let Some((at, ours)) = found.and_then(|at| Some((at, desk.roster.tables().get(at)?)))
         else {
             desk.counters.definitions_ignored += 1;
             return Ok(());
         };
-        let known = self.tables.iter().filter(|table| table.was_defined).count();
         let Some(incoming) = self.tables.get_mut(at) else { return Ok(()) };
-        if !incoming.was_defined && known >= desk.roster.limits().tables {
+        if !incoming.was_defined && !has_room {
             desk.counters.definitions_ignored += 1;
             if !std::mem::replace(&mut incoming.ignored_told, true) {
                 let why = format!("the peer may define {known} tables, and has");
@@ -227,6 +236,32 @@ impl Learn {
             desk.events.push_back(Event::TableIgnored { table: at, why });
         }
         Ok(())
+    }
+
+    /// Creates a table of an unknown name, if it can be. Returns its position.
+    fn learn_table(
+        &mut self,
+        definition: &Definition<'_>,
+        desk: &mut Desk<'_>,
+    ) -> Result<Option<usize>, DecodeError> {
+        let why = match definition.table()? {
+            Ok(theirs) => match desk.roster.learn_table(definition.name(), &theirs) {
+                Ok((at, is_new)) => {
+                    if is_new {
+                        desk.events.push_back(Event::TableLearned { table: at });
+                    }
+                    return Ok(Some(at));
+                }
+                Err(why) => why,
+            },
+            Err(ignored) => ignored.to_string(),
+        };
+        // HAProxy defines a table again and again.
+        if !std::mem::replace(&mut self.refusal_told, true) {
+            let name = text(definition.name());
+            desk.events.push_back(Event::TableNotLearned { name, why });
+        }
+        Ok(None)
     }
 
     /// Selects the table of this number; 0 and an unknown one select none.

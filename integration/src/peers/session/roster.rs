@@ -2,25 +2,31 @@
 //! session to the next.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use stktable::StickTable;
 
 use super::limits::Limits;
+use super::tables::{LearnTables, Tables};
 use crate::peers::codec::{Hello, SenderTable, Version};
 use crate::shared::SharedTable;
 
+/// The most tables that are learned, whatever was asked for: sessions keep something for each.
+const LEARNED_MAX: usize = 1000;
+
 /// A section as its sessions see it: who we are, who the others are, and which tables are shared.
 ///
-/// Immutable, but for who the others are and whether the section is up to date.
+/// Immutable, but for who the others are, tables that are learned, and whether the section is up to date.
 #[derive(Debug)]
 pub struct Roster {
     section: String,
     local_peer: Box<[u8]>,
     remote_peers: ArcSwap<Vec<Box<[u8]>>>,
     tables: Vec<RosterTable>,
+    learned: Box<[OnceLock<RosterTable>]>,
+    learn: Option<LearnTables>,
     limits: Limits,
     up_to_date: AtomicBool,
 }
@@ -78,10 +84,10 @@ impl Roster {
         remote_peers: &[&str],
         tables: Vec<Arc<SharedTable>>,
     ) -> Result<Arc<Self>, RosterError> {
-        Self::with(section, local_peer, remote_peers, tables, Limits::default())
+        Self::with(section, local_peer, remote_peers, tables, Limits::default(), None)
     }
 
-    /// Makes the roster of a section with limits of its own. Tables are numbered in this order, from 1.
+    /// Makes the roster of a section with limits of its own, which may learn tables. Tables are numbered in this order, from 1.
     ///
     /// # Errors
     /// When a name cannot be sent, or is there twice.
@@ -91,6 +97,7 @@ impl Roster {
         remote_peers: &[&str],
         tables: Vec<Arc<SharedTable>>,
         limits: Limits,
+        learn: Option<LearnTables>,
     ) -> Result<Arc<Self>, RosterError> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
         for name in [local_peer].into_iter().chain(remote_peers.iter().copied()) {
@@ -109,6 +116,10 @@ impl Roster {
             local_peer,
             remote_peers: ArcSwap::from_pointee(names),
             tables,
+            learned: (0..learn.as_ref().map_or(0, |learn| learn.tables.min(LEARNED_MAX)))
+                .map(|_| OnceLock::new())
+                .collect(),
+            learn,
             limits,
             up_to_date: AtomicBool::new(false),
         }))
@@ -164,10 +175,24 @@ impl Roster {
         is_gone
     }
 
-    /// Returns the tables.
+    /// Returns the tables that are there now.
     #[must_use]
-    pub fn tables(&self) -> &[RosterTable] {
-        &self.tables
+    pub fn tables(&self) -> Tables<'_> {
+        Tables::new(&self.tables, &self.learned)
+    }
+
+    pub(super) const fn fixed_tables(&self) -> usize {
+        self.tables.len()
+    }
+
+    pub(super) const fn learned_tables(&self) -> &[OnceLock<RosterTable>] {
+        &self.learned
+    }
+
+    /// Returns how tables are learned, if they are.
+    #[must_use]
+    pub const fn learn(&self) -> Option<&LearnTables> {
+        self.learn.as_ref()
     }
 
     /// Returns what the others may cost us.
@@ -189,12 +214,12 @@ impl Roster {
 
     /// Returns the position of the table with this name on the network.
     pub(super) fn find(&self, wire_name: &[u8]) -> Option<usize> {
-        self.tables.iter().position(|table| *table.wire_name == *wire_name)
+        self.tables().iter().position(|table| *table.wire_name == *wire_name)
     }
 }
 
 impl RosterTable {
-    fn new(table: Arc<SharedTable>) -> Self {
+    pub(super) fn new(table: Arc<SharedTable>) -> Self {
         let declaration = table.declaration();
         Self {
             local_name: declaration.local_name(),
@@ -252,7 +277,7 @@ impl PeerMemory {
     /// Returns the memory of a peer that was never met.
     #[must_use]
     pub fn new(roster: &Roster, name: &[u8]) -> Arc<Self> {
-        let acked = roster.tables.iter().map(|_| AtomicU64::new(0)).collect();
+        let acked = (0..roster.tables().max()).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self { name: name.into(), acked, old: AtomicBool::new(false) })
     }
 

@@ -60,7 +60,7 @@ impl Teach {
             Outgoing { cursor: acked, acked, upto: None }
         };
         Self {
-            tables: (0..roster.tables().len()).map(outgoing).collect(),
+            tables: (0..roster.tables().max()).map(outgoing).collect(),
             defined: None,
             strings: SendCache::new(),
             lesson: None,
