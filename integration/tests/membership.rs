@@ -342,3 +342,106 @@ async fn a_second_session_proves_itself_before_the_first_goes() {
     expect(&mut third, "the change", &sent(4)).await;
     assert_eq!(node.section.status().connections, 1);
 }
+
+/// An ack of our first table.
+fn ack(id: u32) -> Vec<u8> {
+    [&[10, 0x84, 5, 1][..], &id.to_be_bytes()].concat()
+}
+
+#[tokio::test]
+async fn how_far_a_peer_is_behind_grows_and_goes_back_to_nothing() {
+    let (_, nowhere) = listener().await;
+    let peers = vec![peer("b", &nowhere.to_string()), peer("c", &nowhere.to_string())];
+    let node = Node::start(peers, Names::default()).await;
+    let mut b = node.called_by("b").await;
+    b.write_all(&[0, 1]).await.unwrap();
+    node.count(1);
+    expect(&mut b, "the change", &sent(1)).await;
+    let lag = |name: &str| {
+        let peer = node.peer(name);
+        (peer.unacked(), peer.waited_ms())
+    };
+    assert_eq!(lag("b").0, 1);
+    b.write_all(&ack(1)).await.unwrap();
+    until("nothing is owed", || lag("b") == (0, 0)).await;
+    // c was never there, and is behind with everything.
+    assert_eq!(lag("c").0, 1);
+
+    // It takes everything, and acknowledges nothing.
+    (2..12).for_each(|key| node.count(key));
+    expect(&mut b, "the last change", &sent(11)).await;
+    assert_eq!(lag("b").0, 10);
+    assert_eq!(node.peer("b").lag[0].table, "mesh/t");
+    until("it has waited", || lag("b").1 > 50).await;
+    // Some of it: the oldest of what is left is younger.
+    until("it has waited longer", || lag("b").1 > 400).await;
+    node.count(12);
+    expect(&mut b, "the last change", &sent(12)).await;
+    b.write_all(&ack(11)).await.unwrap();
+    until("one is left", || lag("b").0 == 1).await;
+    assert!(lag("b").1 < lag("c").1, "{:?} {:?}", lag("b"), lag("c"));
+    b.write_all(&ack(12)).await.unwrap();
+    until("nothing is owed", || lag("b") == (0, 0)).await;
+
+    // It goes away, and the counting goes on; when it is back it has to acknowledge only that.
+    drop(b);
+    until("gone", || !node.is_up("b")).await;
+    (20..25).for_each(|key| node.count(key));
+    assert_eq!(lag("b").0, 5);
+    until("it has waited", || lag("b").1 > 50).await;
+    let mut b = node.called_by("b").await;
+    expect(&mut b, "the last change", &sent(24)).await;
+    assert_eq!(lag("b").0, 5);
+    b.write_all(&ack(17)).await.unwrap();
+    until("nothing is owed", || lag("b") == (0, 0)).await;
+
+    // What is gone before it was sent is owed to nobody.
+    drop(b);
+    until("gone", || !node.is_up("b")).await;
+    (30..35).for_each(|key| node.count(key));
+    node.table.clear(node.clock.now());
+    let _b = node.called_by("b").await;
+    until("nothing is owed", || lag("b") == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_is_stuck_costs_the_others_nothing_and_is_seen() {
+    let (_, nowhere) = listener().await;
+    let peers = vec![peer("b", &nowhere.to_string()), peer("c", &nowhere.to_string())];
+    let node = Node::start(peers, Names::default()).await;
+    // b says that it lives, and reads nothing.
+    let mut b = node.called_by("b").await;
+    let mut c = node.called_by("c").await;
+    for stream in [&mut b, &mut c] {
+        stream.write_all(&[0, 1]).await.unwrap();
+    }
+    let (mut from_c, mut to_c) = c.into_split();
+    let reader = tokio::spawn(async move {
+        let mut last = [0; 5];
+        loop {
+            last.rotate_left(1);
+            let Ok(byte) = from_c.read_u8().await else { return false };
+            last[4] = byte;
+            if last == *sent(999_999) {
+                return true;
+            }
+        }
+    });
+    // Far more than sockets hold, though a table of a thousand entries.
+    let mut changes = 0;
+    for round in 0..200 {
+        for key in 0..1000 {
+            node.count(1000 * round + key);
+            changes += 1;
+        }
+        b.write_all(&HEARTBEAT).await.unwrap();
+        to_c.write_all(&HEARTBEAT).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    node.count(999_999);
+    assert!(bounded("c has everything", reader).await.unwrap());
+    let status = node.peer("b");
+    assert_eq!(status.unacked(), changes + 1);
+    assert!(status.session.is_some(), "it is still there");
+    until("it has waited", || node.peer("b").waited_ms() > 0).await;
+}

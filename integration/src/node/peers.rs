@@ -87,6 +87,14 @@ fn show_peer(peer: &PeerStatus, out: &mut String) -> fmt::Result {
         u8::from(peer.teaches_us),
         u8::from(peer.not_up_to_date)
     )?;
+    writeln!(out, "        unacked={} waited={}ms", peer.unacked(), peer.waited_ms())?;
+    for lag in peer.lag.iter().filter(|lag| lag.unacked > 0) {
+        writeln!(
+            out,
+            "          behind: id={} unacked={} waited={}ms",
+            lag.table, lag.unacked, lag.waited_ms
+        )?;
+    }
     if let Some(end) = &peer.last_end {
         writeln!(out, "        last_end=\"{}\"", end.escape_debug())?;
     }

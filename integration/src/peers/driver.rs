@@ -15,6 +15,7 @@
 
 mod connection;
 mod hub;
+mod lag;
 mod listen;
 mod names;
 mod peer;
@@ -31,7 +32,7 @@ use tokio::net::TcpListener;
 
 pub use listen::Listen;
 pub use names::{Lookup, Names, Resolve, SystemResolver};
-pub use status::{PeerStatus, SectionStatus};
+pub use status::{PeerStatus, SectionStatus, TableLag};
 
 use super::resync::ResyncState;
 use super::session::{LearnTables, Limits, Roster, RosterError};
@@ -162,8 +163,8 @@ impl Section {
             kept.push(Arc::clone(&listen));
             hub.spawn(listen::run(Arc::clone(&hub), listener, listen));
         }
-        for table in hub.roster.tables().iter() {
-            hub.spawn(hub::dispatch(Arc::clone(&hub), Arc::clone(table.shared())));
+        for at in 0..hub.roster.tables().len() {
+            hub.spawn(hub::dispatch(Arc::clone(&hub), at));
         }
         remote_peers.into_iter().for_each(|peer| hub.serve_peer(peer));
         hub.spawn(hub::coordinate(Arc::clone(&hub)));

@@ -418,6 +418,9 @@ impl Session {
             self.teach.teach(is_timed, &mut pen);
         } else if !self.waiting && !is_local && !self.held {
             self.teach.push(&mut pen);
+            if let Some(memory) = &self.memory {
+                self.teach.settle(memory);
+            }
         }
         while self.confirms > 0 && out.len() < OUT_MAX {
             self.confirms -= 1;

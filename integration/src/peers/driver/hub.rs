@@ -3,20 +3,25 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use stktable::Tick;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::RemotePeer;
 use super::connection::{self, Order, Seat, Slot};
+use super::lag::{MARK_MS, Marks};
 use super::listen::Origin;
 use super::names::Names;
 use super::peer::{Peer, Totals};
-use super::status::{PeerStatus, SectionStatus};
+use super::status::{PeerStatus, SectionStatus, TableLag};
 use crate::clock::Clock;
 use crate::expiry;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
-use crate::peers::session::{Event, Reason, Role, Roster, RosterError, Session, SessionStatus};
+use crate::peers::session::{
+    Event, Reason, Role, Roster, RosterError, RosterTable, Session, SessionStatus,
+};
 use crate::shared::SharedTable;
 use crate::tls::Connector;
 
@@ -54,6 +59,8 @@ struct State {
     peers: Vec<(Arc<Peer>, Totals)>,
     connections_refused: u64,
     handshakes_failed: u64,
+    /// By table.
+    marks: Vec<Marks>,
 }
 
 impl Hub {
@@ -73,6 +80,7 @@ impl Hub {
                 peers: Vec::new(),
                 connections_refused: 0,
                 handshakes_failed: 0,
+                marks: Vec::new(),
             }),
             changed: Notify::new(),
             news: watch::Sender::new(()),
@@ -286,7 +294,7 @@ impl Hub {
             Event::TableLearned { table: at } => {
                 if let Some(table) = self.roster.tables().get(at) {
                     tracing::info!(section, peer, table = table.local_name(), "table learned");
-                    self.look_after(table.shared());
+                    self.look_after(at, table.shared());
                 }
             }
             Event::TableNotLearned { name, why } => {
@@ -313,8 +321,8 @@ impl Hub {
     }
 
     /// Takes up a table that was learned.
-    fn look_after(self: &Arc<Self>, table: &Arc<SharedTable>) {
-        self.spawn(dispatch(Arc::clone(self), Arc::clone(table)));
+    fn look_after(self: &Arc<Self>, at: usize, table: &Arc<SharedTable>) {
+        self.spawn(dispatch(Arc::clone(self), at));
         let (hub, expires) = (Arc::clone(self), Arc::clone(table));
         self.spawn(async move {
             tokio::select! {
@@ -356,6 +364,21 @@ impl Hub {
         self.changed.notify_one();
     }
 
+    /// Notes how far a table is.
+    fn mark(&self, at: usize, table: &SharedTable) {
+        let mut state = lock(&self.state);
+        let peers = 0..state.peers.len();
+        let memories = peers.filter_map(|peer| state.coordinator.memory(peer));
+        let last_update = table.last_update();
+        let acked = memories.map(|memory| memory.acked(at)).min().unwrap_or(last_update);
+        if state.marks.len() <= at {
+            state.marks.resize_with(at + 1, Marks::default);
+        }
+        if let Some(marks) = state.marks.get_mut(at) {
+            marks.note(last_update, acked, self.clock.now());
+        }
+    }
+
     pub(super) fn status(&self) -> SectionStatus {
         let state = lock(&self.state);
         let now = self.clock.now();
@@ -372,6 +395,7 @@ impl Hub {
                 session: coordinated.live.and_then(session),
                 calling: coordinated.calling,
                 call_in_ms: call_in,
+                lag: state.lag(&self.roster, at, now),
                 teaches_us: coordinated.assigned,
                 not_up_to_date: coordinated.not_up_to_date,
                 sessions: totals.sessions,
@@ -390,6 +414,21 @@ impl Hub {
             connections_refused: state.connections_refused,
             handshakes_failed: state.handshakes_failed,
         }
+    }
+}
+
+impl State {
+    /// Returns how far the peer at this position is behind.
+    fn lag(&self, roster: &Roster, peer: usize, now: Tick) -> Vec<TableLag> {
+        let Some(memory) = self.coordinator.memory(peer) else { return Vec::new() };
+        let lag = |(at, table): (usize, &RosterTable)| {
+            let acked = memory.acked(at);
+            let unacked = table.table().last_update().saturating_sub(acked);
+            let waited = self.marks.get(at).map_or(0, |marks| marks.waited_ms(acked, now));
+            let waited_ms = if unacked == 0 { 0 } else { waited };
+            TableLag { table: table.local_name().to_owned(), unacked, waited_ms }
+        };
+        roster.tables().iter().enumerate().map(lag).collect()
     }
 }
 
@@ -428,13 +467,35 @@ pub(super) async fn coordinate(hub: Arc<Hub>) {
     }
 }
 
-/// Wakes the connections whenever a table signals.
-pub(super) async fn dispatch(hub: Arc<Hub>, table: Arc<SharedTable>) {
+/// Wakes the connections whenever the table at this position signals, and notes how far it was when.
+pub(super) async fn dispatch(hub: Arc<Hub>, at: usize) {
+    let Some(table) = hub.roster.tables().get(at).map(|table| Arc::clone(table.shared())) else {
+        return;
+    };
     let stopped = hub.stopped();
     tokio::pin!(stopped);
+    let step = Duration::from_millis(MARK_MS.into());
+    // Without a session nobody else asks the table for a signal.
+    let mut armed = false;
+    let mut marked = hub.clock.now();
     loop {
         tokio::select! {
-            () = table.updates_signal().wait() => hub.news.send_replace(()),
+            () = table.updates_signal().wait() => {
+                hub.news.send_replace(());
+                armed = false;
+                // The first after a pause at once; then now and then.
+                if hub.clock.now().since(marked) >= MARK_MS.into() {
+                    hub.mark(at, &table);
+                    marked = hub.clock.now();
+                }
+            }
+            () = tokio::time::sleep(step), if !armed => {
+                // First: what comes behind it signals, what came before is noted.
+                table.arm_updates();
+                armed = true;
+                hub.mark(at, &table);
+                marked = hub.clock.now();
+            }
             () = &mut stopped => return,
         };
     }

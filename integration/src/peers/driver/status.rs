@@ -47,6 +47,8 @@ pub struct PeerStatus {
     pub teaches_us: bool,
     /// It has taught us in this session, and said that it is not up to date itself.
     pub not_up_to_date: bool,
+    /// How far it is behind, by table; whether or not there is a session.
+    pub lag: Vec<TableLag>,
     /// Sessions since we began.
     pub sessions: u64,
     /// Sessions that ended because of what the peer sent.
@@ -55,4 +57,30 @@ pub struct PeerStatus {
     pub calls_failed: u64,
     /// Why the last session or call ended, while there is none.
     pub last_end: Option<String>,
+}
+
+/// How far a peer is behind with one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableLag {
+    /// The local name of the table.
+    pub table: String,
+    /// Updates of ours that it has not acknowledged. An entry that changed several times counts as often.
+    pub unacked: u64,
+    /// For how many milliseconds the oldest of them has waited, to a tenth of a second or so; 0 if there is none.
+    pub waited_ms: u64,
+}
+
+impl PeerStatus {
+    /// Returns how many updates of all tables it has not acknowledged.
+    #[must_use]
+    pub fn unacked(&self) -> u64 {
+        self.lag.iter().map(|lag| lag.unacked).sum()
+    }
+
+    /// Returns for how many milliseconds the oldest of them has waited.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        self.lag.iter().map(|lag| lag.waited_ms).max().unwrap_or(0)
+    }
 }

@@ -33,6 +33,8 @@ pub(super) struct Teach {
 struct Outgoing {
     cursor: u64,
     acked: u64,
+    /// The last change that was sent to be acknowledged.
+    sent: u64,
     /// How far the reading that is under way goes.
     upto: Option<u64>,
 }
@@ -57,7 +59,7 @@ impl Teach {
     pub(super) fn new(roster: &Roster, memory: &PeerMemory) -> Self {
         let outgoing = |at| {
             let acked = memory.acked(at);
-            Outgoing { cursor: acked, acked, upto: None }
+            Outgoing { cursor: acked, acked, sent: acked, upto: None }
         };
         Self {
             tables: (0..roster.tables().max()).map(outgoing).collect(),
@@ -97,7 +99,7 @@ impl Teach {
                 table.acked = table.cursor;
                 memory.set_acked(at, table.acked);
             }
-            None => table.cursor = table.acked,
+            None => (table.cursor, table.sent) = (table.acked, table.acked),
         }
     }
 
@@ -130,6 +132,17 @@ impl Teach {
         Ok(())
     }
 
+    /// Notes that there is nothing to wait for: the peer has acknowledged all that it was sent, and what came after needed not be
+    /// sent, since its entries are gone or were taught.
+    pub(super) fn settle(&mut self, memory: &PeerMemory) {
+        for (at, table) in self.tables.iter_mut().enumerate() {
+            if table.acked >= table.sent && table.acked < table.cursor {
+                table.acked = table.cursor;
+                memory.set_acked(at, table.acked);
+            }
+        }
+    }
+
     /// Writes changes of every table, some of each, beginning after the one that was written last.
     pub(super) fn push(&mut self, pen: &mut Pen<'_>) {
         let count = self.tables.len();
@@ -144,7 +157,7 @@ impl Teach {
     fn push_table(&mut self, at: usize, pen: &mut Pen<'_>) {
         let Some(ours) = pen.roster.tables().get(at) else { return };
         let Some(outgoing) = self.tables.get(at) else { return };
-        let (table, mut cursor) = (ours.table(), outgoing.cursor);
+        let (table, mut cursor, mut sent) = (ours.table(), outgoing.cursor, outgoing.sent);
         let Some(upto) = outgoing.upto.or_else(|| table.begin_updates(cursor)) else { return };
         let mut left = TURN_UPDATES;
         let is_over = loop {
@@ -157,9 +170,11 @@ impl Teach {
             let entry = taught.entry.glance();
             if !is_dying(table, entry, pen.now) {
                 self.write(at, ours, entry, low32(taught.seq), None, pen);
+                sent = cursor;
             }
         };
         if let Some(outgoing) = self.tables.get_mut(at) {
+            outgoing.sent = sent;
             outgoing.cursor = if is_over { upto } else { cursor };
             outgoing.upto = (!is_over).then_some(upto);
         }
