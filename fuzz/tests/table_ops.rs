@@ -464,10 +464,12 @@ impl<'t> Run<'t> {
                 assert_eq!(sum.is_some(), self.model.add(number, data_type, element, n));
                 let there = &self.model.entries[&number].numbers;
                 match (sum, there.get(&(data_type, element))) {
-                    (Some(sum), Some(Number::Narrow(value))) => assert_eq!(sum, (*value).into()),
+                    (Some(sum), Some(Number::Narrow(value))) => assert_eq!(sum, u64::from(*value)),
                     (Some(sum), Some(Number::Wide(value))) => assert_eq!(sum, *value),
                     (Some(_), Some(Number::Rate(rate))) if rate.is_ambiguous(now.0) => {}
-                    (Some(sum), Some(Number::Rate(rate))) => assert_eq!(sum, rate.current.into()),
+                    (Some(sum), Some(Number::Rate(rate))) => {
+                        assert_eq!(sum, u64::from(rate.current))
+                    }
                     (None, None) => {}
                     other => panic!("{other:?}"),
                 }

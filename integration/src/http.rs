@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use crate::metrics;
 use crate::node::Peers;
 use crate::peers::resync::ResyncState;
-use crate::shared::SharedTable;
+use crate::shared::TableSet;
 
 /// Connections at once. Others wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
@@ -42,7 +42,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(60);
 /// What is looked at.
 #[derive(Debug)]
 struct Observed {
-    tables: Vec<Arc<SharedTable>>,
+    tables: Arc<TableSet>,
     peers: Peers,
 }
 
@@ -61,7 +61,7 @@ impl HttpServer {
     /// When the address cannot be listened on.
     pub async fn start(
         address: SocketAddr,
-        tables: Vec<Arc<SharedTable>>,
+        tables: Arc<TableSet>,
         peers: Peers,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
@@ -121,7 +121,7 @@ fn router(observed: Arc<Observed>) -> Router {
 }
 
 async fn metrics(State(observed): State<Arc<Observed>>) -> impl IntoResponse {
-    let text = metrics::render(&observed.tables, observed.peers.status());
+    let text = metrics::render(&observed.tables.all(), observed.peers.status());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
 }
 

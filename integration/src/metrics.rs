@@ -12,11 +12,12 @@
 //! | `stktable_expiry_lag_seconds` | `table` | how far expiry is behind |
 //! | `stktable_unreclaimed_objects` | `table` | nodes and entries given up and not freed yet |
 //! | `stktable_peers_up_to_date` | `section` | 1 when the resync of the start is over |
-//! | `stktable_peers_connections`, `stktable_peers_connections_refused_total` | `section` | connections of peers |
+//! | `stktable_peers_connections`, `stktable_peers_connections_refused_total`, `stktable_peers_handshakes_failed_total` | `section` | connections of peers |
 //! | `stktable_peer_connected` | `section`, `peer` | 1 while a session is up |
 //! | `stktable_peer_sessions_total`, `stktable_peer_calls_failed_total`, `stktable_peer_protocol_errors_total` | `section`, `peer` | since the start |
 //! | `stktable_peer_updates_sent_total`, `..._learned_total`, `..._refused_total` | `section`, `peer` | of the session that is up |
 //! | `stktable_peer_lag_updates` | `section`, `peer`, `table` | updates that the peer has not been sent |
+//! | `stktable_peer_unacked_updates`, `stktable_peer_unacked_seconds` | `section`, `peer`, `table` | updates that it has not acknowledged, and for how long the oldest of them has waited |
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use stktable::table::Metrics as TableMetrics;
 
-use crate::peers::driver::{PeerStatus, SectionStatus};
+use crate::peers::driver::{PeerStatus, SectionStatus, TableLag};
 use crate::peers::resync::ResyncState;
 use crate::peers::session::{SessionStatus, Stage};
 use crate::shared::SharedTable;
@@ -133,6 +134,23 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// A sample for each table and peer.
+    fn unacked(&self, read: impl Fn(&TableLag) -> f64 + Copy) -> impl Iterator<Item = Sample> {
+        let peers = self
+            .sections
+            .iter()
+            .flat_map(|section| section.peers.iter().map(move |peer| (section, peer)));
+        peers.flat_map(move |(section, peer)| {
+            peer.lag.iter().map(move |lag| {
+                let mut labels = labels(section, peer);
+                labels.push(("table", lag.table.clone()));
+                (labels, read(lag))
+            })
+        })
+    }
+}
+
 fn labels(section: &SectionStatus, peer: &PeerStatus) -> Vec<(&'static str, String)> {
     vec![("section", section.name.clone()), ("peer", peer.name.clone())]
 }
@@ -181,6 +199,10 @@ impl Collector for Snapshot {
         self.sections(to, ("stktable_peers_connections_refused", help, Counter), |section| {
             number(section.connections_refused)
         })?;
+        let help = "Callers with whom TLS was not agreed upon";
+        self.sections(to, ("stktable_peers_handshakes_failed", help, Counter), |section| {
+            number(section.handshakes_failed)
+        })?;
 
         let connected = ("stktable_peer_connected", "1 while a session is up", Gauge);
         self.peers(to, connected, |peer| Some(f64::from(u8::from(up(peer).is_some()))))?;
@@ -219,6 +241,88 @@ impl Collector for Snapshot {
             })
         });
         let help = "Updates that the peer has not been sent";
-        family(to, "stktable_peer_lag_updates", help, Gauge, lags)
+        family(to, "stktable_peer_lag_updates", help, Gauge, lags)?;
+        let help = "Updates that the peer has not acknowledged";
+        let unacked = self.unacked(|lag| number(lag.unacked));
+        family(to, "stktable_peer_unacked_updates", help, Gauge, unacked)?;
+        let help = "For how long the oldest update has waited that the peer has not acknowledged";
+        let waited = self.unacked(|lag| number(lag.waited_ms) / 1e3);
+        family(to, "stktable_peer_unacked_seconds", help, Gauge, waited)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use stktable::{Declaration, KeySpec};
+
+    use super::*;
+    use crate::peers::session::Session;
+
+    fn rendered() -> String {
+        let declaration = Declaration::builder("t", KeySpec::IP).size(10).build().unwrap();
+        let table = SharedTable::new(declaration);
+        let roster =
+            crate::peers::session::Roster::new("mesh", "a", &["b"], vec![Arc::clone(&table)]);
+        let mut session = Session::called(stktable::Tick(1), roster.unwrap()).status();
+        session.stage = Stage::Up;
+        let lag = TableLag { table: "t".to_owned(), unacked: 5, waited_ms: 1_500 };
+        let peer = PeerStatus {
+            name: "b \"x\"".to_owned(),
+            session: Some(session),
+            lag: vec![lag],
+            ..PeerStatus::default()
+        };
+        let section = SectionStatus {
+            name: "mesh".to_owned(),
+            peers: vec![peer],
+            connections: 3,
+            ..SectionStatus::default()
+        };
+        render(&[table], vec![section])
+    }
+
+    /// The names in a text of metrics, or in what asks for them.
+    fn names(text: &str) -> BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("stktable_")).collect()
+    }
+
+    #[test]
+    fn the_text_is_of_the_form() {
+        let text = rendered();
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        for line in [
+            "# TYPE stktable_entries gauge",
+            "stktable_entries{table=\"t\"} 0.0",
+            "stktable_peers_connections{section=\"mesh\"} 3.0",
+            "stktable_peer_connected{section=\"mesh\",peer=\"b \\\"x\\\"\"} 1.0",
+            "stktable_peer_unacked_seconds{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 1.5",
+            "stktable_peer_lag_updates{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 0.0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_what_there_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/grafana.json");
+        let dashboard: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let text = rendered();
+        let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let samples = samples.join("\n");
+        let there = names(&samples);
+        let mut asked = 0;
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                for name in names(target["expr"].as_str().unwrap()) {
+                    assert!(there.contains(name), "{name}: {there:?}");
+                    asked += 1;
+                }
+            }
+        }
+        assert!(asked > 15, "{asked}");
     }
 }

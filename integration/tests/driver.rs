@@ -169,6 +169,48 @@ async fn two_sections_converge_both_ways() {
     bounded("stop", b.section.stop()).await;
 }
 
+/// What every peer has acknowledged takes no place in the update order any more; what one of them lacks does.
+#[tokio::test]
+async fn what_every_peer_has_is_trimmed() {
+    let clock = Clock::start();
+    let [at_a, at_b, nobody] = addresses().await;
+    let a = Node::start("a", clock, at_a, &[("b", at_b)]).await;
+    let b = Node::start("b", clock, at_b, &[("a", at_a)]).await;
+    bounded("resync", async { tokio::join!(a.section.synced(), b.section.synced()) }).await;
+    for round in 1..4 {
+        a.count(clock, 0..5_000, round);
+        converge(&[&a, &b], clock, 5_000).await;
+        until("the order is trimmed", || a.table.last_update() == 0).await;
+    }
+    // Changed, sent, and not yet forgotten: what a peer that is not there has not acknowledged.
+    let address = Address::parse(&nobody.to_string()).unwrap();
+    let absent = RemotePeer { name: "c".to_owned(), address, tls: None };
+    a.section.add_peer(absent).unwrap();
+    a.count(clock, 7..9, 1);
+    converge(&[&a, &b], clock, 5_000).await;
+    let lag = |name: &str| {
+        let status = a.section.status();
+        status.peers.iter().find(|peer| peer.name == name).unwrap().unacked()
+    };
+    until("b has acknowledged", || lag("b") == 0).await;
+    assert!(a.table.last_update() > 0 && lag("c") > 0);
+    assert!(a.section.remove_peer("c"));
+    a.count(clock, 7..8, 1);
+    until("nobody lacks anything", || a.table.last_update() == 0).await;
+    bounded("stop", async { tokio::join!(a.section.stop(), b.section.stop()) }).await;
+}
+
+/// With nobody to tell, the order does not grow either.
+#[tokio::test]
+async fn without_peers_nothing_is_kept_for_them() {
+    let clock = Clock::start();
+    let [at_a] = addresses().await;
+    let a = Node::start("a", clock, at_a, &[]).await;
+    a.count(clock, 0..100, 1);
+    until("the order is trimmed", || a.table.last_update() == 0).await;
+    bounded("stop", a.section.stop()).await;
+}
+
 /// Every node has one session with every other, and no other connection.
 fn is_meshed(nodes: &[&Node]) -> bool {
     nodes

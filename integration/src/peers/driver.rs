@@ -201,7 +201,8 @@ impl Section {
     }
 
     /// Removes a peer: its session is closed, and it is neither called nor heard any more. Returns whether it was there. What
-    /// it had acknowledged is forgotten, so that it would be sent every change anew if it were added again.
+    /// it had acknowledged is forgotten: if it were added again, it would be sent what some other peer lacks and what changes from then on,
+    /// and everything if it asks, as peers do when they start.
     pub fn remove_peer(&self, name: &str) -> bool {
         self.hub.remove_peer(name)
     }

@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     let metrics = match args.metrics {
         Some(address) => {
-            let started = HttpServer::start(address, node.tables().to_vec(), node.peers()).await;
+            let started = HttpServer::start(address, node.table_set(), node.peers()).await;
             Some(started.map_err(|error| format!("--metrics {address}: cannot listen: {error}"))?)
         }
         None => None,

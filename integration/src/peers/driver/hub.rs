@@ -364,19 +364,22 @@ impl Hub {
         self.changed.notify_one();
     }
 
-    /// Notes how far a table is.
-    fn mark(&self, at: usize, table: &SharedTable) {
+    /// Notes how far a table is. Returns up to where every peer has acknowledged its updates.
+    fn mark(&self, at: usize, table: &SharedTable) -> u64 {
         let mut state = lock(&self.state);
         let peers = 0..state.peers.len();
         let memories = peers.filter_map(|peer| state.coordinator.memory(peer));
         let last_update = table.last_update();
-        let acked = memories.map(|memory| memory.acked(at)).min().unwrap_or(last_update);
+        let acked = memories.map(|memory| memory.acked(at)).min();
+        // Nobody will ever read them.
+        let acked = acked.unwrap_or_else(|| table.begin_updates(0).unwrap_or(last_update));
         if state.marks.len() <= at {
             state.marks.resize_with(at + 1, Marks::default);
         }
         if let Some(marks) = state.marks.get_mut(at) {
             marks.note(last_update, acked, self.clock.now());
         }
+        acked
     }
 
     pub(super) fn status(&self) -> SectionStatus {
@@ -467,7 +470,13 @@ pub(super) async fn coordinate(hub: Arc<Hub>) {
     }
 }
 
-/// Wakes the connections whenever the table at this position signals, and notes how far it was when.
+/// Updates that are trimmed before other tasks of the runtime get their turn.
+const TRIMMED: u32 = 256;
+/// How often a table is looked at again without having been signalled, and without anything having been acknowledged meanwhile.
+const LOOKS: u32 = 20;
+
+/// Wakes the connections whenever the table at this position signals, notes how far it was when, and lets it forget the place of
+/// what every peer has acknowledged.
 pub(super) async fn dispatch(hub: Arc<Hub>, at: usize) {
     let Some(table) = hub.roster.tables().get(at).map(|table| Arc::clone(table.shared())) else {
         return;
@@ -478,26 +487,39 @@ pub(super) async fn dispatch(hub: Arc<Hub>, at: usize) {
     // Without a session nobody else asks the table for a signal.
     let mut armed = false;
     let mut marked = hub.clock.now();
+    let mut acked = 0;
+    let mut looks = 0;
     loop {
         tokio::select! {
             () = table.updates_signal().wait() => {
                 hub.news.send_replace(());
                 armed = false;
                 // The first after a pause at once; then now and then.
-                if hub.clock.now().since(marked) >= MARK_MS.into() {
-                    hub.mark(at, &table);
-                    marked = hub.clock.now();
+                if hub.clock.now().since(marked) < MARK_MS.into() {
+                    continue;
                 }
             }
-            () = tokio::time::sleep(step), if !armed => {
+            () = tokio::time::sleep(step), if !armed || looks > 0 => {
                 // First: what comes behind it signals, what came before is noted.
-                table.arm_updates();
-                armed = true;
-                hub.mark(at, &table);
-                marked = hub.clock.now();
+                if !armed {
+                    table.arm_updates();
+                    armed = true;
+                    looks = LOOKS;
+                }
             }
             () = &mut stopped => return,
         };
+        let before = std::mem::replace(&mut acked, hub.mark(at, &table));
+        marked = hub.clock.now();
+        // What is sent now is acknowledged a little later; a peer that does not answer is not waited for.
+        looks = match () {
+            () if acked >= table.last_update() => 0,
+            () if acked > before => LOOKS,
+            () => looks.saturating_sub(1),
+        };
+        while table.trim_updates(acked, TRIMMED) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

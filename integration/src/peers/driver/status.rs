@@ -6,7 +6,7 @@ use crate::peers::resync::ResyncState;
 use crate::peers::session::SessionStatus;
 
 /// A section at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionStatus {
     /// Its name.
@@ -28,7 +28,7 @@ pub struct SectionStatus {
 }
 
 /// A peer at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerStatus {
     /// Its name.

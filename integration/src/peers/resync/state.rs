@@ -10,13 +10,14 @@ use super::SessionId;
 pub const PHASE_MS: u32 = 5000;
 
 /// How far the resync of a section is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ResyncState {
     /// Waits for the process before a reload to teach us.
     FromLocal,
     /// Asks one of the other peers.
     FromRemote,
     /// Over, for the life of the process. What is missed later the others push from what we acknowledged last.
+    #[default]
     Finished,
 }
 
