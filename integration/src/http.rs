@@ -2,7 +2,7 @@
 //!
 //! | path | |
 //! | --- | --- |
-//! | `/metrics` | [`metrics`](crate::metrics) |
+//! | `/metrics` | [`crate::metrics`] |
 //! | `/healthz` | 200 as long as the process answers |
 //! | `/readyz` | 200 once every `peers` section has been taught, or nobody could teach it; 503 before, with what is waited for |
 //!

@@ -327,8 +327,11 @@ async fn a_second_session_proves_itself_before_the_first_goes() {
     expect(&mut second, "a heartbeat", &HEARTBEAT).await;
     node.count(2);
     expect(&mut first, "the change", &sent(2)).await;
-    // It ends without a word: nothing has happened.
-    drop(second);
+    // It ends without a word, and was not told: nothing has happened.
+    second.shutdown().await.unwrap();
+    let mut told = Vec::new();
+    let _ = bounded("the end", second.read_to_end(&mut told)).await;
+    assert!(!told.windows(5).any(|window| window == sent(2)), "{told:?}");
     until("gone", || node.section.status().connections == 1).await;
     node.count(3);
     expect(&mut first, "the change", &sent(3)).await;
@@ -400,8 +403,21 @@ async fn how_far_a_peer_is_behind_grows_and_goes_back_to_nothing() {
     until("gone", || !node.is_up("b")).await;
     (30..35).for_each(|key| node.count(key));
     node.table.clear(node.clock.now());
+    let b = node.called_by("b").await;
+    until("nothing is owed", || lag("b") == (0, 0)).await;
+    // Nor is what is over, though somebody holds it.
+    drop(b);
+    until("gone", || !node.is_up("b")).await;
+    let now = node.clock.now();
+    let key = node.table.declaration().key.key(&40_u32.to_be_bytes()).unwrap();
+    let held = node.table.get_or_create_for(&key, 1, now).unwrap();
+    held.add(DataType::Gpc0, 0, 1, now);
+    held.touch_for(1, now);
+    assert!(lag("b").0 > 0);
+    until("over", || held.expires_in(node.clock.now()) == 0).await;
     let _b = node.called_by("b").await;
     until("nothing is owed", || lag("b") == (0, 0)).await;
+    drop(held);
 }
 
 #[tokio::test]
