@@ -11,3 +11,13 @@ cargo clippy -p stktable-integration --lib --no-default-features -- -D warnings
 export RUSTDOCFLAGS="-D warnings"
 cargo doc --workspace --exclude benches --all-features --no-deps
 cargo doc -p benches --no-deps
+
+# The unit, with a program in its place that is there.
+if command -v systemd-analyze >/dev/null; then
+    folder=$(mktemp -d)
+    sed 's|/usr/bin/stktabled|/bin/true|' packaging/stktabled.service >"$folder/stktabled.service"
+    systemd-analyze verify "$folder/stktabled.service"
+    rm -r "$folder"
+else
+    echo 'not checked: the systemd unit (no systemd-analyze)'
+fi

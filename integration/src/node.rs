@@ -6,6 +6,7 @@
 //! ```
 
 mod peers;
+mod reload;
 mod tls;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::shared::{SharedTable, TableSet};
 use crate::tls::TlsError;
 
 pub use peers::Peers;
+pub use reload::Reloaded;
 use tls::SectionTls;
 pub use tls::check as check_tls;
 
@@ -84,6 +86,8 @@ pub struct Node {
     set: Arc<TableSet>,
     sections: Vec<Arc<Section>>,
     expiry: JoinSet<()>,
+    /// What runs, for comparison with what is to be run.
+    setup: Setup,
 }
 
 impl Node {
@@ -173,7 +177,7 @@ impl Node {
         for table in &tables {
             expiry.spawn(expiry::run(Arc::clone(table), clock));
         }
-        Ok(Self { tables, set, sections, expiry })
+        Ok(Self { tables, set, sections, expiry, setup: setup.clone() })
     }
 
     /// Returns the tables, and those that are learned from peers as they come.

@@ -6,6 +6,7 @@ mod demo;
 mod serve;
 mod signals;
 mod state;
+mod supervisor;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};

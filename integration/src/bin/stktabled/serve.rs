@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use sd_notify::NotifyState;
 use stktable_integration::config::Setup;
 use stktable_integration::http::HttpServer;
 use stktable_integration::node::StartError;
@@ -16,7 +17,7 @@ use stktable_integration::{Clock, Node};
 use crate::args::Args;
 use crate::signals::{Asked, Signals};
 use crate::state::StateFile;
-use crate::{check, say};
+use crate::{check, say, supervisor};
 
 /// Runs until a signal ends it.
 pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
@@ -26,7 +27,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let clock = Clock::start();
     let built_in = args.files.is_empty();
     let state = args.state.clone().map(|path| StateFile::new(path, args.state_every, clock));
-    let node = if built_in {
+    let mut node = if built_in {
         start_built_in(setup, clock, state.as_ref()).await?
     } else {
         start(&setup, clock, state.as_ref()).await?
@@ -57,8 +58,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         say(&said);
     }
-    let Some(signal) = wait(&mut signals, &node, state.as_ref()).await else { return Ok(()) };
+    let signal = wait(&mut signals, &mut node, args, state.as_ref()).await;
     tracing::info!(signal, "stopping");
+    supervisor::say(&[NotifyState::Stopping]);
     if let Some(server) = server {
         server.stop().await;
     }
@@ -81,39 +83,60 @@ async fn start(setup: &Setup, clock: Clock, state: Option<&StateFile>) -> Result
     .await
 }
 
-/// Keeps the state until a signal ends us, and returns its name; `None` if it can be kept no longer.
+/// Keeps the state, and heeds signals until one ends us; returns its name.
 async fn wait(
     signals: &mut Signals,
-    node: &Node,
+    node: &mut Node,
+    args: &Args,
     state: Option<&StateFile>,
-) -> Option<&'static str> {
+) -> &'static str {
+    let tables = node.tables().to_vec();
     let kept = async {
-        match state {
-            Some(state) => state.keep(node.tables()).await,
-            None => std::future::pending().await,
+        if let Some(state) = state {
+            state.keep(&tables).await;
         }
+        std::future::pending::<()>().await;
     };
     tokio::pin!(kept);
     loop {
-        tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::Stop(signal) => return Some(signal),
-                Asked::Reload => reload(node),
-            },
-            () = &mut kept => return None,
+        let asked = {
+            let telling = async {
+                supervisor::keep_told(node).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                asked = signals.next() => asked,
+                () = &mut kept => continue,
+                () = telling => continue,
+            }
+        };
+        match asked {
+            Asked::Stop(signal) => return signal,
+            Asked::Reload => {
+                supervisor::say(&[NotifyState::Status("reading the configuration again")]);
+                reload(node, args);
+            }
         }
     }
 }
 
-/// Reads certificates and keys again. The configuration is not read again.
-fn reload(node: &Node) {
-    match node.reload_certificates() {
-        Ok(()) => tracing::info!("SIGHUP: certificates read again"),
-        Err(errors) => {
-            for error in errors {
-                tracing::error!(%error, "SIGHUP: certificates cannot be read again, the old ones stay");
+/// Reads the configuration again. One that is wrong changes nothing.
+fn reload(node: &mut Node, args: &Args) {
+    let reloaded = check::setup(args).and_then(|setup| node.reload(&setup));
+    match reloaded {
+        Ok(reloaded) => {
+            for diagnostic in &reloaded.restart {
+                tracing::warn!("SIGHUP: {diagnostic}");
             }
+            tracing::info!(
+                added = reloaded.added.join(" "),
+                removed = reloaded.removed.join(" "),
+                changed = reloaded.changed.join(" "),
+                kept = reloaded.kept,
+                "SIGHUP: configuration read again"
+            );
         }
+        Err(error) => tracing::error!("SIGHUP: the old configuration stays: {error}"),
     }
 }
 

@@ -1,0 +1,163 @@
+//! A configuration that is read again while a node runs.
+//!
+//! Peers come and go; the sessions of those that stay as they were go on. Whatever else has changed is told, and waits for a restart: a
+//! table keeps its declaration as long as it has entries, and a section where it listens.
+
+use super::Node;
+use crate::config::{ConfigError, Diagnostic, Remote, Setup, SetupSection};
+use crate::node::tls::{self, SectionTls};
+use crate::peers::driver::RemotePeer;
+
+/// What reading a configuration again has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Peers that were added, as `SECTION/PEER`.
+    pub added: Vec<String>,
+    /// Peers that were removed.
+    pub removed: Vec<String>,
+    /// Peers whose address or TLS is another one: their sessions begin anew.
+    pub changed: Vec<String>,
+    /// Peers that stay as they were.
+    pub kept: usize,
+    /// What takes a restart.
+    pub restart: Vec<Diagnostic>,
+}
+
+/// Whether a peer is called in the same way; where it stands in a file does not matter.
+fn is_same(old: &Remote, new: &Remote) -> bool {
+    let settings = |remote: &Remote| remote.tls.as_ref().map(|tls| tls.settings.clone());
+    old.address == new.address && settings(old) == settings(new)
+}
+
+impl Node {
+    /// Does what a configuration says now, as far as that is possible without a restart, and reads certificates and keys again.
+    ///
+    /// # Errors
+    /// When a certificate or a key cannot be used. Nothing has changed then.
+    pub fn reload(&mut self, setup: &Setup) -> Result<Reloaded, ConfigError> {
+        let loaded = tls::load(setup)?;
+        let mut reloaded = Reloaded::default();
+        self.compare(setup, &mut reloaded.restart);
+        for (new, tls) in setup.sections.iter().zip(loaded) {
+            let Some(at) = self.setup.sections.iter().position(|old| old.name == new.name) else {
+                continue;
+            };
+            self.reload_section(at, new, tls, &mut reloaded);
+        }
+        // Those of sessions and listeners that stay. What cannot be used was told above.
+        if let Err(errors) = self.reload_certificates() {
+            errors.iter().for_each(|error| tracing::error!(%error, "the old certificate stays"));
+        }
+        Ok(reloaded)
+    }
+
+    fn reload_section(
+        &mut self,
+        at: usize,
+        new: &SetupSection,
+        tls: SectionTls,
+        reloaded: &mut Reloaded,
+    ) {
+        let (Some(old), Some(section)) = (self.setup.sections.get_mut(at), self.sections.get(at))
+        else {
+            return;
+        };
+        let name = |peer: &Remote| format!("{}/{}", new.name, peer.name);
+        old.remotes.retain(|old| {
+            let found = new.remotes.iter().find(|new| new.name == old.name);
+            match found {
+                Some(found) if is_same(old, found) => reloaded.kept += 1,
+                Some(_) => reloaded.changed.push(name(old)),
+                None => reloaded.removed.push(name(old)),
+            }
+            let stays = found.is_some_and(|found| is_same(old, found));
+            if !stays {
+                section.remove_peer(&old.name);
+            }
+            stays
+        });
+        for (remote, tls) in new.remotes.iter().zip(tls.calls) {
+            if old.remotes.iter().any(|old| old.name == remote.name) {
+                continue;
+            }
+            let peer =
+                RemotePeer { name: remote.name.clone(), address: remote.address.clone(), tls };
+            match section.add_peer(peer) {
+                Ok(()) => {
+                    if !reloaded.changed.contains(&name(remote)) {
+                        reloaded.added.push(name(remote));
+                    }
+                    old.remotes.push(remote.clone());
+                }
+                Err(error) => {
+                    let message = format!("{error}, so it is not added");
+                    let at = remote.at.clone();
+                    reloaded.restart.push(Diagnostic::warning(at, &remote.name, &message));
+                }
+            }
+        }
+    }
+
+    /// Finds what cannot be changed while we run.
+    fn compare(&self, new: &Setup, restart: &mut Vec<Diagnostic>) {
+        let old = &self.setup;
+        let mut tell = |at: &crate::config::Location, word: &str, what: &str| {
+            let message = format!("{what}; this takes a restart");
+            restart.push(Diagnostic::warning(at.clone(), word, &message));
+        };
+        for section in &new.sections {
+            match old.sections.iter().find(|old| old.name == section.name) {
+                None => tell(&section.at, &section.name, "the section is new"),
+                Some(old) => {
+                    let tls = |section: &SetupSection| {
+                        section.tls.as_ref().map(|tls| tls.settings.clone())
+                    };
+                    if old.listen != section.listen || tls(old) != tls(section) {
+                        tell(&section.at, &section.name, "it listens elsewhere, or otherwise");
+                    }
+                    let named = |section: &SetupSection| {
+                        let names = section.own.peers.iter().map(|named| named.text.clone());
+                        (names.collect::<Vec<_>>(), section.own.networks.clone())
+                    };
+                    let own = |section: &SetupSection| {
+                        let own = &section.own;
+                        (own.bind_names, own.limits, own.learn, own.resolve_ms)
+                    };
+                    if named(old) != named(section) || own(old) != own(section) {
+                        tell(&section.at, &section.name, "its limits or who may call have changed");
+                    }
+                }
+            }
+        }
+        for section in &old.sections {
+            if !new.sections.iter().any(|new| new.name == section.name) {
+                tell(&section.at, &section.name, "the section is gone");
+            }
+        }
+        for table in &new.tables {
+            let name = table.declaration.local_name();
+            let found = old.tables.iter().find(|old| old.declaration.local_name() == name);
+            match found {
+                None => tell(&table.at, &name, "the table is new"),
+                Some(old) if old.declaration != table.declaration => {
+                    tell(&table.at, &name, "the table is declared otherwise");
+                }
+                Some(_) => {}
+            }
+        }
+        for table in &old.tables {
+            let name = table.declaration.local_name();
+            if !new.tables.iter().any(|new| new.declaration.local_name() == name) {
+                tell(&table.at, &name, "the table is gone");
+            }
+        }
+        if new.local_peer != old.local_peer {
+            restart.push(Diagnostic::warning(
+                crate::config::Location::of_file("-L"),
+                &new.local_peer,
+                "is another local peer; this takes a restart",
+            ));
+        }
+    }
+}
