@@ -15,4 +15,4 @@ cargo test --release -p ebtree --test stress --test linearize --test reclaim --t
     --test walks --test changes --test scan --test batch --test prefix_stress --target "$target" -- \
     --skip nothing_is_freed_when_the_barrier_fails
 cargo test --release -p ebtree --all-features --test reclaimers --target "$target" -- --skip leak::
-cargo test --release -p stktable --test table --test bounds --test scan --target "$target"
+cargo test --release -p stktable --test table --test bounds --test scan --test prefix --test server_key --test churn --target "$target"
