@@ -8,7 +8,8 @@ use benches::peers::{Load, LoadError, Mode, Order, Table};
 use stktable::declare::{Declaration, Scope};
 use stktable::{DataType, Key};
 use stktable_integration::config::Address;
-use stktable_integration::peers::driver::{RemotePeer, Section, SectionSettings};
+use stktable_integration::peers::driver::{Names, RemotePeer, Section, SectionSettings};
+use stktable_integration::peers::session::Limits;
 use stktable_integration::{Clock, SharedTable};
 use tokio::runtime::Runtime;
 
@@ -31,13 +32,17 @@ impl Lab {
         let clock = Clock::start();
         // Nobody listens there.
         let address = Address::parse("127.0.0.1:1").unwrap();
-        let remote = |name: &str| RemotePeer { name: name.to_owned(), address: address.clone() };
+        let remote =
+            |name: &str| RemotePeer { name: name.to_owned(), address: address.clone(), tls: None };
         let settings = SectionSettings {
             name: "bench".to_owned(),
             local_peer: "target".to_owned(),
-            listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()],
             remote_peers: ["gen1", "gen2", "gen3"].map(remote).into(),
             tables: vec![Arc::clone(&table)],
+            limits: Limits::default(),
+            names: Names::default(),
+            learn: None,
         };
         let runtime = Runtime::new().unwrap();
         let section = runtime.block_on(Section::start(settings, clock)).unwrap();
