@@ -83,7 +83,8 @@ fn slice(contestant: &Contestant<'_>, plan: Plan, round: u64) -> f64 {
                 while !go.load(Ordering::Acquire) {
                     std::hint::spin_loop();
                 }
-                let mut operations = 0;
+                // One batch at least, however late the thread comes to run.
+                let mut operations = (contestant.batch)(&mut random);
                 while !stop.load(Ordering::Relaxed) {
                     operations += (contestant.batch)(&mut random);
                 }

@@ -76,6 +76,37 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
+fn the_command_line_documents_itself() {
+    let (code, out, _) = run(&["--man"]);
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with(".ie") && out.contains("\\-\\-state"), "{out}");
+    for (shell, word) in
+        [("bash", "complete -F"), ("zsh", "#compdef stktabled"), ("fish", "complete -c stktabled")]
+    {
+        let (code, out, _) = run(&["--completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        assert!(out.contains(word) && out.contains("runtime-api"), "{shell}: {out}");
+    }
+    assert_eq!(run(&["--man", "-c"]).0, Some(2));
+}
+
+#[test]
+fn logs_are_json_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write(folder.path(), "x.cfg", "peers mesh\n peer a 127.0.0.1:0\n");
+    let mut daemon = Daemon::start(&["-f", &config, "-L", "a", "--log-format", "json"]);
+    daemon.until("stktabled runs");
+    daemon.signal("TERM");
+    let stderr = String::from_utf8(daemon.end().stderr).unwrap();
+    let lines: Vec<serde_json::Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        lines.iter().any(|line| line["message"] == "stopping" && line["signal"] == "SIGTERM"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn the_built_in_configuration_runs_and_a_signal_ends_it() {
     // Two at once: the second finds the port for peers taken, and another one.
     for signal in ["TERM", "INT", "USR1"] {

@@ -1,10 +1,11 @@
 //! The command line.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
 use stktable_integration::runtime_api::server::Endpoint;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -59,12 +60,47 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log: Option<LevelFilter>,
 
+    /// How it is logged: lines for people, or a JSON object in each.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+
+    /// Prints what completes this command line in a shell, and exits.
+    #[arg(long, value_name = "SHELL", value_enum, exclusive = true)]
+    pub(crate) completions: Option<clap_complete::Shell>,
+
+    /// Prints the manual page, and exits.
+    #[arg(long, exclusive = true)]
+    pub(crate) man: bool,
+
     /// Prints the version.
     #[arg(short = 'v', long = "version", action = ArgAction::Version)]
     version: Option<bool>,
 }
 
+/// How it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object in each line.
+    Json,
+}
+
 impl Args {
+    /// Returns what completes the command line in a shell, or the manual page, if that was asked for.
+    pub(crate) fn document(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut command = Self::command();
+        let mut out = Vec::new();
+        if let Some(shell) = self.completions {
+            clap_complete::generate(shell, &mut command, "stktabled", &mut out);
+        } else if self.man {
+            clap_mangen::Man::new(command).render(&mut out)?;
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(out))
+    }
+
     /// Returns what is logged.
     pub(crate) fn log_level(&self) -> LevelFilter {
         self.log.unwrap_or(match () {
@@ -101,8 +137,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -15,11 +15,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::filter::LevelFilter;
 
-use args::Args;
+use args::{Args, LogFormat};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    log(args.log_level());
+    log(args.log_level(), args.log_format);
     match run(&args) {
         Ok(code) => code,
         Err(error) => {
@@ -31,6 +31,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(document) = args.document()? {
+        // Whoever reads it may have seen enough.
+        let _ = io::stdout().write_all(&document);
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.check {
         check::run(args)?;
         return Ok(ExitCode::SUCCESS);
@@ -44,14 +49,17 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Logs to stderr.
-fn log(level: LevelFilter) {
+fn log(level: LevelFilter, format: LogFormat) {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(colours)
         .with_target(false)
-        .with_max_level(level)
-        .init();
+        .with_max_level(level);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// Writes lines to stdout, which may be closed.
