@@ -285,11 +285,17 @@ impl StickTable {
     }
 
     /// Returns what can be seen of a protected entry, unless it is dead, or over and not held.
+    #[inline]
     fn glance<'e>(&'e self, entry: &'e Entry, now: Tick) -> Option<Glance<'e>> {
+        Some(Glance::new(self, entry)).filter(|entry| self.is_there(*entry, now))
+    }
+
+    /// Whether an entry that is looked at is neither dead, nor over and not held.
+    #[inline]
+    fn is_there(&self, entry: Glance<'_>, now: Tick) -> bool {
         // Acquire, before the date is read, as in `enter`.
-        let seen = entry.life.load();
-        let absent = seen.is_dead() || seen.references() == 0 && self.is_over(entry, now);
-        (!absent).then(|| Glance::new(self, entry))
+        let seen = entry.entry().life.load();
+        !seen.is_dead() && (seen.references() != 0 || !self.is_over(entry.entry(), now))
     }
 
     /// Finds an entry and takes a reference. One that is over and not held is killed on the way.

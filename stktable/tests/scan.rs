@@ -111,6 +111,31 @@ fn a_walk_rests_and_goes_on() {
     assert_eq!(left + 1, table.used());
 }
 
+/// What is over counts until it is taken: clearing takes it, too, whatever the filter says of it.
+#[test]
+fn clearing_takes_what_is_over() {
+    for slices in [false, true] {
+        let table = table(100);
+        (0..50)
+            .for_each(|number| drop(table.get_or_create_for(&client(number), 1_000, NOW).unwrap()));
+        (50..60).for_each(|number| drop(table.get_or_create(&client(number), NOW).unwrap()));
+        let (now, held) = (NOW + 2_000, table.get(&client(55), NOW).unwrap());
+        if slices {
+            let mut walk = Walk::new();
+            let none = Filter::value(DataType::Gpc0, 0, Comparison::Gt, 0);
+            while walk.remove(&table, std::slice::from_ref(&none), 7, now) {}
+            assert_eq!(table.used(), 10, "no value is so large");
+            let mut walk = Walk::new();
+            while walk.remove(&table, &[], 7, now) {}
+        } else {
+            assert_eq!(table.clear(now), (9, 1));
+        }
+        drop(held);
+        let metrics = table.metrics();
+        assert_eq!((metrics.used, metrics.expired, metrics.removed), (1, 50, 9));
+    }
+}
+
 #[test]
 fn a_scan_ends_when_the_visitor_says_so() {
     let table = table(100);

@@ -1,10 +1,11 @@
 //! The one way in which entries die.
 
+use core::ops::ControlFlow;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::metrics::Statistics;
-use super::{Glance, StickTable};
+use super::{Glance, StickTable, Walk};
 use crate::entry::{Entry, Probe};
 use crate::key::Key;
 use crate::life::{FILED, QUEUED, Word};
@@ -160,10 +161,14 @@ impl StickTable {
     /// Removes every entry that `is_it` says and that is not in use, as [`clear`](Self::clear) does.
     pub fn clear_if(&self, now: Tick, mut is_it: impl FnMut(Glance<'_>) -> bool) -> (u32, u32) {
         let (mut removed, mut busy) = (0, 0);
-        self.for_each(now, |entry| match self.remove_seen(entry, now, &mut is_it) {
-            Removed::Removed => removed += 1,
-            Removed::Busy => busy += 1,
-            Removed::Missing => {}
+        // Those that are over are taken on the way.
+        Walk::new().visit_all(self, now, |entry| {
+            match self.remove_seen(entry, now, &mut is_it) {
+                Removed::Removed => removed += 1,
+                Removed::Busy => busy += 1,
+                Removed::Missing => {}
+            }
+            ControlFlow::Continue(())
         });
         self.sweep_after_many();
         (removed, busy)

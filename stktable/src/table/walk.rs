@@ -55,11 +55,22 @@ impl Walk {
         now: Tick,
         mut visit: impl FnMut(Glance<'_>) -> ControlFlow<()>,
     ) -> bool {
+        self.visit_all(table, now, |entry| {
+            if table.is_there(entry, now) { visit(entry) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    /// The same with entries that are dead, or over.
+    pub(super) fn visit_all(
+        &mut self,
+        table: &StickTable,
+        now: Tick,
+        mut visit: impl FnMut(Glance<'_>) -> ControlFlow<()>,
+    ) -> bool {
         table.observe(now);
         let visited = table.keys.visit(&mut self.position, |pointer| {
             // SAFETY: protected during the call.
-            let entry = unsafe { pointer.as_ref() };
-            table.glance(entry, now).map_or(ControlFlow::Continue(()), &mut visit)
+            visit(Glance::new(table, unsafe { pointer.as_ref() }))
         });
         visited.is_break()
     }
@@ -78,7 +89,7 @@ impl Walk {
     ) -> bool {
         if self.sweep.is_none() {
             let mut left = budget;
-            let more = self.visit(table, now, |entry| {
+            let more = self.visit_all(table, now, |entry| {
                 table.remove_seen(entry, now, |entry| Filter::all_pass(filters, entry, now));
                 left = left.saturating_sub(1);
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

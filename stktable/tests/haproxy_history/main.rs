@@ -25,7 +25,7 @@
 //! | 437e48ad9 | `integration/tests/pair.rs`: `updates_lost_on_the_way_are_sent_again` |
 //! | 1a6b43e13, 3e2d1476e | `integration/tests/pair.rs`: `whatever_happens_the_tables_end_equal` |
 //! | cebeab3d2 | `integration/tests/session/handshake.rs`: `heartbeats_fill_silence` |
-//! | d43f0e7f5, c0b2015aa, 3541c5448, 2a902e318, e35293b2d, fff5f63e1 | `integration/tests/pair.rs`: `calls_that_cross_in_any_order_converge` |
+//! | d43f0e7f5, c0b2015aa, 3541c5448, 2a902e318, e35293b2d, fff5f63e1 | `integration/tests/pair.rs`: `calls_that_cross_in_any_order_leave_one_session` |
 //! | 494bc03ff | `integration/tests/session.rs`: `output_is_made_on_demand` |
 //! | 0b29b76a5 | `integration/tests/driver.rs`: `strangers_are_refused_and_kept_few` |
 //! | 9d9179b58, HEAD:string-key | `integration/tests/codec.rs`: `string_keys_are_cut_but_read_whole` |
