@@ -9,6 +9,7 @@
 
 mod across;
 mod batch;
+mod by;
 mod each;
 mod linked;
 #[cfg(all(test, not(loom)))]
@@ -22,6 +23,7 @@ use core::ptr::NonNull;
 
 use crate::edge::AtomicEdge;
 pub use crate::leaf::{Leaf, Retire};
+pub(crate) use crate::leaf::{Own, Probe};
 use crate::pool;
 use crate::reclaim::{Domain, Protect, Reclaimer, Token};
 use crate::tree::descent::{Depth, Walk};
@@ -161,10 +163,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// When there is no tree of that index; so do all methods that take one.
     #[must_use]
     pub fn get(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
-        let mut walk = self.walk(tree);
-        let found = walk.find(key)?;
-        let guard = walk.operation.guard_in(found.slot, found.leaf.as_ptr().cast());
-        walk.end(Some(Ref { leaf: found.leaf, guard, tree: PhantomData }))
+        self.get_by(tree, Own(key))
     }
 
     /// Calls `visit` with the leaf of this key, without the cost of a guard. `visit` may use this and
@@ -175,10 +174,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         key: L::Key<'_>,
         visit: impl FnOnce(&L) -> T,
     ) -> Option<T> {
-        self.get_ptr_with(tree, key, |leaf| {
-            // SAFETY: protected during the call.
-            visit(unsafe { leaf.as_ref() })
-        })
+        self.get_with_by(tree, Own(key), visit)
     }
 
     /// Calls `visit` with the address of the leaf of this key, which is protected during the call: for callers that take a hold of
@@ -189,12 +185,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         key: L::Key<'_>,
         visit: impl FnOnce(NonNull<L>) -> T,
     ) -> Option<T> {
-        let mut walk = self.walk(tree);
-        // The walk's slot protects the leaf until its end, which is after the visit: operations begun by `visit` take
-        // slots above those of this one.
-        let found = walk.find(key)?;
-        let seen = visit(found.leaf);
-        walk.end(Some(seen))
+        self.get_ptr_with_by(tree, Own(key), visit)
     }
 
     /// Links `new`, unless its key is there already: then returns the leaf that has it.
@@ -257,7 +248,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     ) -> bool {
         let mut walk = self.walk(tree);
         loop {
-            let Some(depth) = walk.descend(key) else { return false };
+            let Some(depth) = walk.descend(Own(key)) else { return false };
             if walk.leaf_pointer(depth) != old {
                 return false;
             }
@@ -273,39 +264,14 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// When it returns true, the leaf is unlinked and [`Leaf::unlinked`] has been called or is being called by
     /// a helper. Decide by the leaf's address to remove a certain one: a key may have been removed and inserted
     /// again.
-    pub fn remove_if(
-        &self,
-        tree: usize,
-        key: L::Key<'_>,
-        mut is_it: impl FnMut(&L) -> bool,
-    ) -> bool {
-        let mut walk = self.walk(tree);
-        loop {
-            let Some(depth) = walk.descend(key) else { return false };
-            let leaf = walk.leaf(depth);
-            if leaf.first_difference(key).is_some() || !is_it(leaf) {
-                return false;
-            }
-            if walk.remove_and_forget(depth) {
-                return true;
-            }
-        }
+    pub fn remove_if(&self, tree: usize, key: L::Key<'_>, is_it: impl FnMut(&L) -> bool) -> bool {
+        self.remove_if_by(tree, Own(key), is_it)
     }
 
     /// Removes the leaf of this key and returns it.
     #[must_use]
     pub fn take(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
-        let mut walk = self.walk(tree);
-        loop {
-            let depth = walk.descend(key)?;
-            let leaf = walk.leaf_pointer(depth);
-            if walk.leaf(depth).first_difference(key).is_some() {
-                return None;
-            }
-            if let Some(guard) = walk.remove(depth) {
-                return walk.end(Some(Ref { leaf, guard, tree: PhantomData }));
-            }
-        }
+        self.take_by(tree, Own(key))
     }
 
     /// Removes the first (or last) leaf if `is_due` agrees, and returns it. Exactly one caller gets a leaf.
@@ -348,31 +314,25 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     /// Returns the leaf with the smallest key that is at least `key`.
     #[must_use]
     pub fn ge(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
-        self.seek(tree, key, Seek::GE)
+        self.seek(tree, Own(key), Seek::GE)
     }
 
     /// Returns the leaf with the smallest key above `key`.
     #[must_use]
     pub fn gt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
-        self.seek(tree, key, Seek::GT)
+        self.seek(tree, Own(key), Seek::GT)
     }
 
     /// Returns the leaf with the largest key that is at most `key`.
     #[must_use]
     pub fn le(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
-        self.seek(tree, key, Seek::LE)
+        self.seek(tree, Own(key), Seek::LE)
     }
 
     /// Returns the leaf with the largest key below `key`.
     #[must_use]
     pub fn lt(&self, tree: usize, key: L::Key<'_>) -> Option<Ref<'_, L, R>> {
-        self.seek(tree, key, Seek::LT)
-    }
-
-    fn seek(&self, tree: usize, key: L::Key<'_>, seek: Seek) -> Option<Ref<'_, L, R>> {
-        let mut walk = self.walk(tree);
-        let found = walk.seek(key, seek).map(|depth| Self::reference(&walk, depth));
-        walk.end(found)
+        self.seek(tree, Own(key), Seek::LT)
     }
 
     /// Begins an operation of this domain, for a caller that unlinks leaves from structures of its own and then
@@ -502,7 +462,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         mut new: Unlinked<L>,
     ) -> Result<(), (Option<Depth>, Unlinked<L>)> {
         loop {
-            let Some(depth) = walk.descend(key) else { return Err((None, new)) };
+            let Some(depth) = walk.descend(Own(key)) else { return Err((None, new)) };
             if walk.leaf_pointer(depth) != old {
                 let is_same_key = walk.leaf(depth).first_difference(key).is_none();
                 return Err((is_same_key.then_some(depth), new));

@@ -17,15 +17,20 @@
 //! differ, and compares the whole key once, at the leaf. The depth is thus that of the worst set of keys; of
 //! evenly spread ones it is about `1.4 log₂ n`, however long they are.
 //!
+//! A map looks a key up by the key, or by what stands for one ([`Lookup`]): a `StrKey` by a `str`.
+//!
 //! Two lengths of key are told apart by the type ([`FixedWidthKey`]), or by the bits: no key may be the beginning of
 //! another, for then there would be no bit where they differ. `ByteKey` says how it sees to that.
 
 mod addresses;
 mod bytes;
 mod integers;
+mod lookup;
 mod strings;
 mod tuples;
 
+pub use lookup::Lookup;
+pub(crate) use lookup::{Sought, is_after_start, is_before_end};
 pub use strings::{ByteKey, KeyTooLong, StrKey};
 
 /// A key of a tree: a string of bits, of which any two different ones differ somewhere.

@@ -51,6 +51,39 @@ pub unsafe trait Leaf: Sized + Send + Sync + 'static {
     fn touched(&self) {}
 }
 
+/// What a search looks for: the key of a leaf, or whatever stands for one.
+pub(crate) trait Probe<L: Leaf>: Copy {
+    /// As [`Leaf::first_difference`], seen from this side.
+    fn first_difference(self, leaf: &L) -> Option<u16>;
+
+    /// As [`Leaf::bit`].
+    fn bit(self, position: u16) -> bool;
+}
+
+/// A key as the leaves themselves have it.
+pub(crate) struct Own<'k, L: Leaf>(pub(crate) L::Key<'k>);
+
+impl<L: Leaf> Clone for Own<'_, L> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L: Leaf> Copy for Own<'_, L> {}
+
+impl<L: Leaf> Probe<L> for Own<'_, L> {
+    #[inline]
+    fn first_difference(self, leaf: &L) -> Option<u16> {
+        leaf.first_difference(self.0)
+    }
+
+    #[inline]
+    fn bit(self, position: u16) -> bool {
+        L::bit(self.0, position)
+    }
+}
+
 /// Hands unlinked objects to the reclaimer of the tree they were unlinked from.
 #[derive(Debug)]
 pub struct Retire<'a, 'd, R: Reclaimer = Domain> {

@@ -88,7 +88,7 @@ mod node;
 mod pool;
 mod sync;
 
-pub use key::{ByteKey, FixedWidthKey, Key, KeyTooLong, StrKey};
+pub use key::{ByteKey, FixedWidthKey, Key, KeyTooLong, Lookup, StrKey};
 pub use multi::EbMultiTree;
 #[cfg(not(loom))]
 pub use pool::advise_huge_pages;

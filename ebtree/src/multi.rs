@@ -13,11 +13,12 @@ mod numbered;
 mod walks;
 
 use core::fmt;
-use core::ops::Deref;
+use core::ops::{Bound, Deref};
 
 pub use self::numbered::MultiKey;
-use self::numbered::Numbered;
-pub use self::walks::{DrainUntil, Iter, Range};
+use self::numbered::{At, Numbered};
+pub use self::walks::{DrainUntil, Iter, Range, RangeBy};
+use crate::key::Lookup;
 use crate::reclaim::{Domain, Reclaimer};
 use crate::tree::{self, EbTree};
 
@@ -101,11 +102,14 @@ impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
 
     /// Returns the oldest entry of a key.
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.get_all(key).next()
+    pub fn get<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.ge(key).filter(|entry| entry.key().first_difference_from(key).is_none())
     }
 
-    /// Walks the entries of a key, oldest first, and from both ends.
+    /// Walks the entries of a key, oldest first, and from both ends. By what stands for a key: see [`range_by`](Self::range_by).
     #[must_use]
     pub fn get_all(&self, key: &K) -> Range<'_, K, V, R> {
         self.range(key..=key)
@@ -113,7 +117,10 @@ impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
 
     /// Returns whether the key has an entry.
     #[must_use]
-    pub fn contains_key(&self, key: &K) -> bool {
+    pub fn contains_key<Q: ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Lookup<Q>,
+    {
         self.get(key).is_some()
     }
 
@@ -124,7 +131,10 @@ impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
     }
 
     /// Removes the oldest entry of a key, and returns it. Exactly one caller gets an entry.
-    pub fn remove_first(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
+    pub fn remove_first<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
         loop {
             let first = self.get(key)?;
             if self.remove(&first) {
@@ -134,8 +144,13 @@ impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
     }
 
     /// Removes the entries of a key, each that a walk over them meets, and returns how many this call removed.
-    pub fn remove_all(&self, key: &K) -> usize {
-        self.get_all(key).filter(|entry| self.remove(entry)).count()
+    pub fn remove_all<Q: ?Sized>(&self, key: &Q) -> usize
+    where
+        K: Lookup<Q>,
+    {
+        self.range_by(Bound::Included(key), Bound::Included(key))
+            .filter(|entry| self.remove(entry))
+            .count()
     }
 
     /// Returns the oldest entry of the smallest key.
@@ -152,26 +167,38 @@ impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
 
     /// Returns the oldest entry of the smallest key that is at least `key`.
     #[must_use]
-    pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.tree.ge(&Numbered::first(key)).map(Entry)
+    pub fn ge<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.tree.above(Bound::Included(At::first(key))).map(Entry)
     }
 
     /// Returns the oldest entry of the smallest key above `key`.
     #[must_use]
-    pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.tree.gt(&Numbered::last(key)).map(Entry)
+    pub fn gt<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.tree.above(Bound::Excluded(At::last(key))).map(Entry)
     }
 
     /// Returns the newest entry of the largest key that is at most `key`.
     #[must_use]
-    pub fn le(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.tree.le(&Numbered::last(key)).map(Entry)
+    pub fn le<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.tree.below(Bound::Included(At::last(key))).map(Entry)
     }
 
     /// Returns the newest entry of the largest key below `key`.
     #[must_use]
-    pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.tree.lt(&Numbered::first(key)).map(Entry)
+    pub fn lt<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.tree.below(Bound::Excluded(At::first(key))).map(Entry)
     }
 
     /// Removes the oldest entry of the smallest key and returns it. Exactly one caller gets an entry.

@@ -42,4 +42,7 @@ mod write;
 
 pub use builder::Builder;
 pub use many::DrainUntil;
-pub use map::{Change, CompareExchangeError, Cursor, EbTree, Entry, IntoIter, Iter, Range};
+pub(crate) use map::Between;
+pub use map::{
+    Change, CompareExchangeError, Cursor, EbTree, Entry, IntoIter, Iter, Range, RangeBy,
+};

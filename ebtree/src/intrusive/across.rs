@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::{Forest, Leaf, Ref, Seek};
+use super::{Forest, Leaf, Probe, Ref, Seek};
 use crate::reclaim::Reclaimer;
 
 impl<L: Leaf, R: Reclaimer> Forest<L, R> {
@@ -27,7 +27,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     pub(crate) fn above(
         &self,
         tree: usize,
-        key: L::Key<'_>,
+        key: impl Probe<L>,
         inclusive: bool,
     ) -> Option<Ref<'_, L, R>> {
         let near = self.seek(tree, key, Seek { forward: true, inclusive });
@@ -39,7 +39,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     pub(crate) fn below(
         &self,
         tree: usize,
-        key: L::Key<'_>,
+        key: impl Probe<L>,
         inclusive: bool,
     ) -> Option<Ref<'_, L, R>> {
         let near = self.seek(tree, key, Seek { forward: false, inclusive });

@@ -1,6 +1,6 @@
 //! Look-ups of many keys at once.
 
-use super::{Forest, Leaf, PhantomData, Ref};
+use super::{Forest, Leaf, Own, PhantomData, Probe, Ref};
 use crate::reclaim::{Protect, Reclaimer, Token};
 use crate::sync::prefetch;
 use crate::tree::lanes::{Lane, WIDTH, run};
@@ -15,6 +15,17 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         &self,
         keys: impl IntoIterator<Item = (usize, L::Key<'k>)>,
         mut visit: impl FnMut(L::Key<'k>, Option<&L>),
+    ) {
+        let keys = keys.into_iter().map(|(tree, key)| (tree, Own(key)));
+        self.get_many_with_by(keys, |Own(key), leaf| visit(key, leaf));
+    }
+
+    /// The same by whatever stands for a key.
+    #[inline]
+    pub(crate) fn get_many_with_by<P: Probe<L>>(
+        &self,
+        keys: impl IntoIterator<Item = (usize, P)>,
+        mut visit: impl FnMut(P, Option<&L>),
     ) {
         self.find_many(keys, |_, lane| {
             // SAFETY: a slot of the lane protects it.
@@ -31,6 +42,14 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     pub fn get_many<'k>(
         &self,
         keys: impl IntoIterator<Item = (usize, L::Key<'k>)>,
+    ) -> Vec<Option<Ref<'_, L, R>>> {
+        self.get_many_by(keys.into_iter().map(|(tree, key)| (tree, Own(key))))
+    }
+
+    /// The same by whatever stands for a key.
+    pub(crate) fn get_many_by<P: Probe<L>>(
+        &self,
+        keys: impl IntoIterator<Item = (usize, P)>,
     ) -> Vec<Option<Ref<'_, L, R>>> {
         let mut all = Vec::new();
         self.find_many(keys, |operation, lane| {
@@ -57,10 +76,11 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     }
 
     /// Calls `visit` for each key with its lane, which is done.
-    fn find_many<'t, 'k>(
+    #[inline]
+    fn find_many<'t, P: Probe<L>>(
         &'t self,
-        keys: impl IntoIterator<Item = (usize, L::Key<'k>)>,
-        mut visit: impl FnMut(&R::Operation<'t>, &Lane<'t, 'k, L, R::Operation<'t>>),
+        keys: impl IntoIterator<Item = (usize, P)>,
+        mut visit: impl FnMut(&R::Operation<'t>, &Lane<'t, L, P, R::Operation<'t>>),
     ) {
         let mut keys = keys.into_iter();
         let mut group_keys = Vec::with_capacity(WIDTH);
@@ -71,7 +91,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
                 return;
             }
             let operation = self.domain.enter(Token(()));
-            let mut group: Vec<Lane<'t, 'k, L, R::Operation<'t>>> = Vec::with_capacity(WIDTH);
+            let mut group: Vec<Lane<'t, L, P, R::Operation<'t>>> = Vec::with_capacity(WIDTH);
             for (index, (tree, key)) in group_keys.drain(..).enumerate() {
                 group.push(Lane::begin(&operation, index, &self.roots[tree], key));
             }

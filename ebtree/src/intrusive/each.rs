@@ -3,7 +3,7 @@
 use core::ops::{Bound, ControlFlow, Range};
 use core::ptr::NonNull;
 
-use super::{Forest, Leaf, Seek};
+use super::{Forest, Leaf, Own, Probe, Seek};
 use crate::reclaim::{Domain, Protect, Reclaimer};
 use crate::sync::{Mutant, mutant, prefetch, relax};
 use crate::tree::descent::Walk;
@@ -46,7 +46,7 @@ impl<'t, L: Leaf, R: Reclaimer> Each<'t, L, R> {
     fn tree<B>(
         mut self,
         tree: usize,
-        from: Bound<L::Key<'_>>,
+        from: Bound<impl Probe<L>>,
         forward: bool,
         visit: &mut impl FnMut(NonNull<L>) -> ControlFlow<B>,
     ) -> ControlFlow<B, Self> {
@@ -91,7 +91,7 @@ impl<'t, L: Leaf, R: Reclaimer> Each<'t, L, R> {
                 Outcome::Nothing => return ControlFlow::Continue(self),
                 Outcome::Again => {
                     relax();
-                    match self.walk.seek(leaf.key(), seek(false)) {
+                    match self.walk.seek(Own(leaf.key()), seek(false)) {
                         Some(depth) => depth,
                         None => return ControlFlow::Continue(self),
                     }
@@ -119,6 +119,17 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         &self,
         tree: usize,
         from: Bound<L::Key<'_>>,
+        forward: bool,
+        visit: impl FnMut(&L) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.each_by(tree, from.map(Own), forward, visit)
+    }
+
+    /// As [`each`](Self::each), from whatever stands for a key.
+    pub(crate) fn each_by<B>(
+        &self,
+        tree: usize,
+        from: Bound<impl Probe<L>>,
         forward: bool,
         mut visit: impl FnMut(&L) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
@@ -161,7 +172,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
             } else {
                 each.walk.turn_to(&self.roots[tree]);
             }
-            each = each.tree(tree, Bound::Unbounded, true, &mut visit)?;
+            each = each.tree(tree, Bound::<Own<'_, L>>::Unbounded, true, &mut visit)?;
         }
         ControlFlow::Continue(())
     }

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::{Forest, Leaf, Ref, Seek};
+use super::{Forest, Leaf, Own, Ref, Seek};
 use crate::reclaim::{Protect, Reclaimer, Token};
 use crate::sync::{Mutant, mutant};
 
@@ -48,7 +48,7 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
         debug_assert!(self.domain.is_same(&other.domain), "3 of the contract");
         let mut walk = self.walk(tree);
         loop {
-            let depth = walk.seek(key, Seek::GT)?;
+            let depth = walk.seek(Own(key), Seek::GT)?;
             let object = target(walk.leaf(depth));
             let guard = walk.operation.guard_new(object.as_ptr().cast());
             walk.operation.light_barrier();

@@ -19,8 +19,8 @@ use core::ops::Deref;
 use core::str::FromStr;
 use std::sync::Arc;
 
-use super::Key;
 use super::bytes::{first_bytes, first_different_bit};
+use super::{Key, Lookup};
 
 /// A byte string of up to 4,095 bytes, as a key.
 ///
@@ -174,11 +174,36 @@ macro_rules! string_key {
                 first_bytes((*self.0).as_ref())
             }
         }
+
+        lookup!($name by $unsized);
+    };
+}
+
+macro_rules! lookup {
+    ($name:ident by $query:ty $(, $length:ident)?) => {
+        impl$(<const $length: usize>)? Lookup<$query> for $name {
+            /// Any difference from a longer string than keys may be is at the end of the key at the latest.
+            #[inline]
+            fn first_difference_from(&self, query: &$query) -> Option<u16> {
+                first_difference((*self.0).as_ref(), query.as_ref())
+            }
+
+            #[inline]
+            fn bit_of(query: &$query, position: u16) -> bool {
+                bit(query.as_ref(), position)
+            }
+
+            #[inline]
+            fn leading_of(query: &$query) -> u64 {
+                first_bytes(query.as_ref())
+            }
+        }
     };
 }
 
 string_key!(ByteKey of [u8], from &[u8] Vec<u8> Box<[u8]> Arc<[u8]>);
 string_key!(StrKey of str, from &str String Box<str> Arc<str>);
+lookup!(ByteKey by [u8; N], N);
 
 impl<const N: usize> TryFrom<&[u8; N]> for ByteKey {
     type Error = KeyTooLong;

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use crate::key::{ByteKey, FixedWidthKey, Key, KeyTooLong, StrKey};
+use crate::key::{ByteKey, FixedWidthKey, Key, KeyTooLong, Lookup, Sought, StrKey};
 
 /// Positions that the number takes, below those of the key.
 const NUMBER: u16 = 64;
@@ -113,5 +113,57 @@ impl<K: MultiKey> Key for Numbered<K> {
     #[inline]
     fn leading(&self) -> u64 {
         self.key.leading()
+    }
+}
+
+/// What stands for a key, and a number.
+#[derive(Debug)]
+pub(super) struct At<'q, Q: ?Sized> {
+    key: &'q Q,
+    number: u64,
+}
+
+impl<'q, Q: ?Sized> At<'q, Q> {
+    /// Not above any entry of this key.
+    pub(super) const fn first(key: &'q Q) -> Self {
+        Self { key, number: 0 }
+    }
+
+    /// Not below any entry of this key.
+    pub(super) const fn last(key: &'q Q) -> Self {
+        Self { key, number: u64::MAX }
+    }
+}
+
+impl<Q: ?Sized> Clone for At<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q: ?Sized> Copy for At<'_, Q> {}
+
+impl<K: MultiKey + Lookup<Q>, Q: ?Sized> Sought<Numbered<K>> for At<'_, Q> {
+    #[inline]
+    fn differs_at(self, key: &Numbered<K>) -> Option<u16> {
+        match key.key.first_difference_from(self.key) {
+            // As in `Numbered`.
+            Some(position) => Some(position.wrapping_add(K::LIFT)),
+            None => key.number.first_difference(&self.number),
+        }
+    }
+
+    #[inline]
+    fn bit_at(self, position: u16) -> bool {
+        if position < NUMBER {
+            self.number.bit(position)
+        } else {
+            K::bit_of(self.key, position.wrapping_sub(K::LIFT))
+        }
+    }
+
+    #[inline]
+    fn leads_with(self) -> u64 {
+        K::leading_of(self.key)
     }
 }

@@ -4,7 +4,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::{Bound, RangeBounds};
 
-use super::{EbMultiTree, Entry, MultiKey, Numbered};
+use super::{At, EbMultiTree, Entry, MultiKey, Numbered};
+use crate::key::Lookup;
 use crate::reclaim::{Domain, Reclaimer};
 use crate::tree;
 
@@ -16,6 +17,14 @@ pub type Iter<'t, K, V, R = Domain> = Range<'t, K, V, R>;
 pub struct Range<'t, K: MultiKey, V: Send + Sync + 'static, R: Reclaimer = Domain>(
     tree::Range<'t, Numbered<K>, V, R>,
 );
+
+/// A walk over a range whose ends are what keys are looked up by; see [`EbMultiTree::range_by`].
+pub struct RangeBy<'t, 'q, K, V, Q, R = Domain>(tree::Between<'t, Numbered<K>, V, R, At<'q, Q>>)
+where
+    K: MultiKey,
+    V: Send + Sync + 'static,
+    Q: ?Sized,
+    R: Reclaimer;
 
 /// Takes entries from the front of a map; see [`EbMultiTree::drain_until`].
 #[must_use = "entries are taken as the iterator is driven"]
@@ -52,6 +61,47 @@ impl<K: MultiKey, V: Send + Sync + 'static, R: Reclaimer> EbMultiTree<K, V, R> {
         Range(self.tree.range((start, end)))
     }
 
+    /// Walks the entries between two ends, as [`range`](Self::range) does; the ends may be what [stands for](Lookup) a key. For
+    /// the entries of one key give that as both ends, [included](Bound::Included).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::Bound::Included;
+    ///
+    /// use ebtree::{EbMultiTree, StrKey};
+    ///
+    /// let mails = EbMultiTree::new();
+    /// mails.insert(StrKey::new("alice")?, "hello")?;
+    /// mails.insert(StrKey::new("alice")?, "and again")?;
+    /// mails.insert(StrKey::new("bob")?, "hi")?;
+    /// let of_alice = mails.range_by(Included("alice"), Included("alice"));
+    /// assert!(of_alice.map(|mail| *mail).eq(["hello", "and again"]));
+    /// assert_eq!(mails.remove_all("alice"), 2);
+    /// # Ok::<_, ebtree::KeyTooLong>(())
+    /// ```
+    #[must_use]
+    pub const fn range_by<'q, Q: ?Sized>(
+        &self,
+        start: Bound<&'q Q>,
+        end: Bound<&'q Q>,
+    ) -> RangeBy<'_, 'q, K, V, Q, R>
+    where
+        K: Lookup<Q>,
+    {
+        let start = match start {
+            Bound::Unbounded => Bound::Unbounded,
+            Bound::Included(key) => Bound::Included(At::first(key)),
+            Bound::Excluded(key) => Bound::Excluded(At::last(key)),
+        };
+        let end = match end {
+            Bound::Unbounded => Bound::Unbounded,
+            Bound::Included(key) => Bound::Included(At::last(key)),
+            Bound::Excluded(key) => Bound::Excluded(At::first(key)),
+        };
+        RangeBy(tree::Between::new(&self.tree, start, end))
+    }
+
     /// Takes the entries whose keys are at most `end`, in order, as the iterator is driven; see
     /// [`EbTree::drain_until`](crate::EbTree::drain_until), also for when it does not end.
     pub fn drain_until(&self, end: &K) -> DrainUntil<'_, K, V, R> {
@@ -82,6 +132,54 @@ impl<K: MultiKey + fmt::Debug, V: Send + Sync + 'static, R: Reclaimer> fmt::Debu
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<'t, K, V, Q: ?Sized, R> Iterator for RangeBy<'t, '_, K, V, Q, R>
+where
+    K: MultiKey + Lookup<Q>,
+    V: Send + Sync + 'static,
+    R: Reclaimer,
+{
+    type Item = Entry<'t, K, V, R>;
+
+    fn next(&mut self) -> Option<Entry<'t, K, V, R>> {
+        self.0.next().map(Entry)
+    }
+}
+
+impl<K, V, Q: ?Sized, R> DoubleEndedIterator for RangeBy<'_, '_, K, V, Q, R>
+where
+    K: MultiKey + Lookup<Q>,
+    V: Send + Sync + 'static,
+    R: Reclaimer,
+{
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(Entry)
+    }
+}
+
+impl<K, V, Q: ?Sized, R> FusedIterator for RangeBy<'_, '_, K, V, Q, R>
+where
+    K: MultiKey + Lookup<Q>,
+    V: Send + Sync + 'static,
+    R: Reclaimer,
+{
+}
+
+impl<K: MultiKey, V: Send + Sync + 'static, Q: ?Sized, R: Reclaimer> Clone
+    for RangeBy<'_, '_, K, V, Q, R>
+{
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: MultiKey, V: Send + Sync + 'static, Q: ?Sized, R: Reclaimer> fmt::Debug
+    for RangeBy<'_, '_, K, V, Q, R>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeBy").finish_non_exhaustive()
     }
 }
 

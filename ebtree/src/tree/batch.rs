@@ -1,8 +1,8 @@
 //! Operations on many given keys, whose cache misses overlap.
 
 use super::lanes::WIDTH;
-use super::map::{EbTree, Entry};
-use crate::key::Key;
+use super::map::{By, EbTree, Entry, MapLeaf};
+use crate::key::{Key, Lookup};
 use crate::reclaim::Reclaimer;
 
 impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
@@ -22,24 +22,32 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// tree.get_many_with(&[3, 2, 1], |key, value| found.push((*key, value.copied())));
     /// assert_eq!(found, [(3, Some("three")), (2, None), (1, Some("one"))]);
     /// ```
-    pub fn get_many_with<'k>(
+    pub fn get_many_with<'k, Q: ?Sized + 'k>(
         &self,
-        keys: impl IntoIterator<Item = &'k K>,
-        mut visit: impl FnMut(&'k K, Option<&V>),
-    ) {
-        let keys = keys.into_iter().map(|key| (self.roots.of(key), key));
-        self.forest.get_many_with(keys, |key, leaf| visit(key, leaf.map(|leaf| &leaf.value)));
+        keys: impl IntoIterator<Item = &'k Q>,
+        mut visit: impl FnMut(&'k Q, Option<&V>),
+    ) where
+        K: Lookup<Q>,
+    {
+        let keys = keys.into_iter().map(|key| (self.root(key), By(key)));
+        let visit = |By(key): By<&'k Q>, leaf: Option<&_>| {
+            visit(key, leaf.map(|leaf: &MapLeaf<K, V>| &leaf.value))
+        };
+        self.forest.get_many_with_by(keys, visit);
     }
 
     /// Looks up many keys, and returns their entries in order; see [`get_many_with`](Self::get_many_with), which needs neither
     /// memory nor a guard for each.
     #[must_use]
-    pub fn get_many<'k>(
+    pub fn get_many<'k, Q: ?Sized + 'k>(
         &self,
-        keys: impl IntoIterator<Item = &'k K>,
-    ) -> Vec<Option<Entry<'_, K, V, R>>> {
-        let keys = keys.into_iter().map(|key| (self.roots.of(key), key));
-        self.forest.get_many(keys).into_iter().map(|found| found.map(Entry)).collect()
+        keys: impl IntoIterator<Item = &'k Q>,
+    ) -> Vec<Option<Entry<'_, K, V, R>>>
+    where
+        K: Lookup<Q>,
+    {
+        let keys = keys.into_iter().map(|key| (self.root(key), By(key)));
+        self.forest.get_many_by(keys).into_iter().map(|found| found.map(Entry)).collect()
     }
 
     /// Inserts many pairs, as [`insert`](Self::insert) does one after the other. The places of sixteen at a time are looked up side by side
@@ -52,8 +60,8 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
             if group.is_empty() {
                 return;
             }
-            let keys = group.iter().map(|(key, _)| (self.roots.of(key), key));
-            self.forest.get_many_with(keys, |_, _| ());
+            let keys = group.iter().map(|(key, _)| (self.root(key), By(key)));
+            self.forest.get_many_with_by(keys, |_, _| ());
             for (key, value) in group.drain(..) {
                 self.insert(key, value);
             }

@@ -29,10 +29,10 @@ impl Roots {
         Self { first, shift: width.saturating_sub(bits).min(63), last_root: (1 << bits) - 1 }
     }
 
-    /// Returns the index of the root.
+    /// Returns the index of the root of the keys that lead with this.
     #[inline]
-    pub(super) fn of<K: Key>(&self, key: &K) -> usize {
-        let root = key.leading().saturating_sub(self.first) >> self.shift;
+    pub(super) fn of(&self, leading: u64) -> usize {
+        let root = leading.saturating_sub(self.first) >> self.shift;
         #[expect(clippy::cast_possible_truncation, reason = "indexes of roots fit")]
         let root = root.min(self.last_root) as usize;
         root
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn roots_follow_the_order_and_are_all_used() {
-        let root = |roots: Roots, key: u64| roots.of(&key);
+        let root = |roots: Roots, key: u64| roots.of(key);
         let whole = Roots::new(4, 0, u64::MAX);
         assert_eq!(
             [0, u64::MAX / 16, u64::MAX / 16 + 1, u64::MAX].map(|key| root(whole, key)),

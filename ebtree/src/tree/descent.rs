@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge};
-use crate::leaf::{Leaf, Retire};
+use crate::leaf::{Leaf, Probe, Retire};
 use crate::node::Node;
 use crate::reclaim::{Domain, Protect, Reclaimer, Step, Token};
 use crate::sync::{Mutant, mutant, relax};
@@ -81,8 +81,8 @@ impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
     /// clean level by level. Lock-free: each turn that does not go down follows another thread's
     /// successful CAS, or removes a frozen edge itself.
     #[inline]
-    pub(crate) fn descend(&mut self, key: L::Key<'_>) -> Option<Depth> {
-        self.descend_by(|position| L::bit(key, position))
+    pub(crate) fn descend(&mut self, key: impl Probe<L>) -> Option<Depth> {
+        self.descend_by(|position| key.bit(position))
     }
 
     /// Goes down, asking `bit` for the side at each node.
@@ -196,7 +196,7 @@ impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
     /// Flags the leaf of a key, as a remover does that stops after it.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn flag_and_stop(&mut self, key: L::Key<'_>) {
-        let depth = self.descend(key).expect("the key is there");
+        let depth = self.descend(crate::leaf::Own(key)).expect("the key is there");
         let place = self.operation.step(depth);
         self.edge(place).replace(place.value, place.value.flagged()).expect("alone here");
     }

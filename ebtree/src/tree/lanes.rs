@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use super::descent::Walk;
 use super::read::{Reader, Turn};
 use crate::edge::AtomicEdge;
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, Probe};
 use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::{Mutant, mutant, prefetch, relax};
 
@@ -22,8 +22,8 @@ pub(crate) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// A look-up among others.
 #[derive(Debug)]
-pub(crate) struct Lane<'s, 'k, L: Leaf, O: Protect> {
-    key: L::Key<'k>,
+pub(crate) struct Lane<'s, L: Leaf, P, O: Protect> {
+    key: P,
     root: &'s AtomicEdge,
     slots: [O::Slot; 3],
     reader: Reader<'s, O>,
@@ -41,21 +41,16 @@ enum At<L> {
     Done(Option<NonNull<L>>),
 }
 
-impl<'s, 'k, L: Leaf, O: Protect> Lane<'s, 'k, L, O> {
+impl<'s, L: Leaf, P: Probe<L>, O: Protect> Lane<'s, L, P, O> {
     /// Begins a look-up as number `index` of this operation's lanes.
-    pub(crate) fn begin(
-        operation: &O,
-        index: usize,
-        root: &'s AtomicEdge,
-        key: L::Key<'k>,
-    ) -> Self {
+    pub(crate) fn begin(operation: &O, index: usize, root: &'s AtomicEdge, key: P) -> Self {
         let slots = operation.three(3 * index);
         prefetch(root);
         Self { key, root, slots, reader: Reader::begin(root, slots), at: At::Edge }
     }
 
     /// Returns what is looked up.
-    pub(crate) const fn key(&self) -> L::Key<'k> {
+    pub(crate) const fn key(&self) -> P {
         self.key
     }
 
@@ -81,13 +76,13 @@ impl<'s, 'k, L: Leaf, O: Protect> Lane<'s, 'k, L, O> {
                 // SAFETY: a slot of this lane protects it.
                 let there = unsafe { leaf.as_ref() };
                 there.touched();
-                let is_it = there.first_difference(self.key).is_none();
+                let is_it = self.key.first_difference(there).is_none();
                 self.at = At::Done(is_it.then_some(leaf));
                 return true;
             }
             At::Edge => {}
         }
-        match self.reader.turn::<L>(operation, self.key) {
+        match self.reader.turn(operation, self.key) {
             Turn::Down => prefetch(self.reader.edge()),
             Turn::Leaf(edge) => {
                 let leaf = edge.leaf::<L>();
@@ -121,7 +116,7 @@ impl<'s, 'k, L: Leaf, O: Protect> Lane<'s, 'k, L, O> {
 pub(crate) fn run<'d, L: Leaf, R: Reclaimer>(
     operation: &R::Operation<'d>,
     domain: &'d R,
-    group: &mut [Lane<'_, '_, L, R::Operation<'d>>],
+    group: &mut [Lane<'_, L, impl Probe<L>, R::Operation<'d>>],
 ) {
     let mut open = group.len();
     while open > 0 {

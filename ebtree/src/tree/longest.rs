@@ -45,7 +45,7 @@
 //! **Lock-freedom.** All begins anew when an edge of the path has changed since the descent, which is another
 //! thread's successful CAS. A descent that meets a frozen edge removes it.
 
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, Own};
 use crate::reclaim::{Protect, Reclaimer, Step};
 use crate::sync::{Mutant, mutant, relax};
 use crate::tree::descent::{Depth, Walk};
@@ -64,7 +64,7 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
         is_end: impl Fn(u16) -> bool,
     ) -> Option<Depth> {
         loop {
-            let depth = self.descend(key)?;
+            let depth = self.descend(Own(key))?;
             let Some(difference) = self.leaf(depth).first_difference(key) else {
                 return Some(depth);
             };

@@ -1,7 +1,7 @@
 //! Operations on many entries of a map, each made of linearizable operations on one.
 
-use super::map::{EbTree, Entry, is_below};
-use crate::key::Key;
+use super::map::{EbTree, Entry};
+use crate::key::{Key, Sought};
 use crate::reclaim::{Domain, Reclaimer};
 
 impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
@@ -63,7 +63,7 @@ impl<'t, K: Key, V: Send + Sync + 'static, R: Reclaimer> Iterator for DrainUntil
 
     /// Takes the next entry. After `None`, entries that were inserted since may come.
     fn next(&mut self) -> Option<Entry<'t, K, V, R>> {
-        self.tree.pop_first_if(|key, _| !is_below(&self.end, key))
+        self.tree.pop_first_if(|key, _| (&self.end).order(key).is_le())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `EbTree`: the tree as a map that owns its keys and values.
 
+mod between;
 mod change;
 mod cursor;
 mod owned;
@@ -8,22 +9,23 @@ mod range;
 mod serde;
 
 use core::fmt;
-use core::ops::{Deref, RangeBounds};
+use core::ops::{Bound, Deref, RangeBounds};
 use core::ptr::NonNull;
 
-use crate::intrusive::{Forest, Leaf, Ref, Retire};
-use crate::key::Key;
+use crate::intrusive::{Forest, Leaf, Probe, Ref, Retire};
+use crate::key::{Key, Lookup, Sought};
 use crate::pool;
 use crate::reclaim::{Domain, Reclaimer};
 use crate::sync::Tracked;
 use crate::tree::builder::{Builder, Roots};
 use crate::tree::unlinked::Unlinked;
 
+pub(crate) use self::between::Between;
+pub use self::between::RangeBy;
 pub use self::change::{Change, CompareExchangeError};
 pub use self::cursor::Cursor;
 pub use self::owned::IntoIter;
 pub use self::range::{Iter, Range};
-pub(super) use self::range::{is_after_start, is_before_end, is_below};
 
 /// The leaf of a map.
 #[repr(align(16))]
@@ -101,6 +103,22 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
     }
 }
 
+/// What a leaf of a map is looked up by.
+#[derive(Clone, Copy)]
+pub(super) struct By<S>(pub(super) S);
+
+impl<K: Key, V: Send + Sync + 'static, S: Sought<K>> Probe<MapLeaf<K, V>> for By<S> {
+    #[inline]
+    fn first_difference(self, leaf: &MapLeaf<K, V>) -> Option<u16> {
+        self.0.differs_at(&leaf.key)
+    }
+
+    #[inline]
+    fn bit(self, position: u16) -> bool {
+        self.0.bit_at(position)
+    }
+}
+
 /// An ordered map that any number of threads use at once, without locks.
 ///
 /// Every operation is lock-free: a thread that is stopped anywhere, for however long, holds nobody up, and no guard
@@ -110,6 +128,9 @@ unsafe impl<K: Key, V: Send + Sync + 'static> Leaf for MapLeaf<K, V> {
 ///
 /// Operations take `O(d)` steps, where `d` is the depth of the tree at the key: at most the number of bits of a key, and
 /// about `1.4 log₂ n` for evenly spread keys.
+///
+/// What takes a key by reference takes what stands for one as well, without making it one ([`Lookup`]): `tree.get("text")` of keys that
+/// are texts.
 ///
 /// An entry never changes: a value is replaced by a new entry in the place of the old one. So a change that depends on what
 /// is there runs again when another thread was faster: [`update`](Self::update), [`compute`](Self::compute),
@@ -166,6 +187,12 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
         Self { forest: Forest::new_in(bits, domain), roots }
     }
 
+    /// Returns the root that a key belongs to.
+    #[inline]
+    pub(super) fn root(&self, key: impl Sought<K>) -> usize {
+        self.roots.of(key.leads_with())
+    }
+
     /// Returns an empty map like this one.
     pub(super) fn empty_like(&self) -> Self {
         Self::with_roots(self.forest.trees().ilog2(), self.roots, self.domain().clone())
@@ -179,26 +206,35 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
 
     /// Returns the entry of a key. Lock-free; linearizable.
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.forest.get(self.roots.of(key), key).map(Entry)
+    pub fn get<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.forest.get_by(self.root(key), By(key)).map(Entry)
     }
 
     /// Calls `visit` with the value of a key, without the cost of a guard. `visit` may use this and other
     /// trees.
-    pub fn get_with<T>(&self, key: &K, visit: impl FnOnce(&V) -> T) -> Option<T> {
-        self.forest.get_with(self.roots.of(key), key, |leaf| visit(&leaf.value))
+    pub fn get_with<Q: ?Sized, T>(&self, key: &Q, visit: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        K: Lookup<Q>,
+    {
+        self.forest.get_with_by(self.root(key), By(key), |leaf| visit(&leaf.value))
     }
 
     /// Returns whether the key is there. Lock-free; linearizable.
     #[must_use]
-    pub fn contains_key(&self, key: &K) -> bool {
-        self.forest.get_with(self.roots.of(key), key, |_| ()).is_some()
+    pub fn contains_key<Q: ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Lookup<Q>,
+    {
+        self.get_with(key, |_| ()).is_some()
     }
 
     /// Inserts a key, or replaces its value, and returns the entry that was replaced. The key is never
     /// absent in between. Lock-free; linearizable.
     pub fn insert(&self, key: K, value: V) -> Option<Entry<'_, K, V, R>> {
-        let (root, query) = (self.roots.of(&key), key.clone());
+        let (root, query) = (self.root(&key), key.clone());
         let mut new = MapLeaf::unlinked(key, value);
         loop {
             // SAFETY: the key of `new` is `query`.
@@ -223,7 +259,7 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// # Errors
     /// The entry that has the key already, and the value that was not inserted.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), (Entry<'_, K, V, R>, V)> {
-        let (root, query) = (self.roots.of(&key), key.clone());
+        let (root, query) = (self.root(&key), key.clone());
         let new = MapLeaf::unlinked(key, value);
         // SAFETY: the key of `new` is `query`.
         unsafe { self.forest.insert_new(root, &query, new) }
@@ -232,7 +268,7 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
 
     /// Inserts a key that is not there yet and returns its entry, or gives the value back.
     pub(crate) fn insert_or_give_back(&self, key: K, value: V) -> Result<Entry<'_, K, V, R>, V> {
-        let (root, query) = (self.roots.of(&key), key.clone());
+        let (root, query) = (self.root(&key), key.clone());
         let new = MapLeaf::unlinked(key, value);
         // SAFETY: the key of `new` is `query`.
         unsafe { self.forest.get_or_insert_new(root, &query, new) }
@@ -246,7 +282,7 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
         if let Some(there) = self.get(&key) {
             return there;
         }
-        let (root, query) = (self.roots.of(&key), key.clone());
+        let (root, query) = (self.root(&key), key.clone());
         let new = MapLeaf::unlinked(key, value());
         // SAFETY: the key of `new` is `query`.
         match unsafe { self.forest.get_or_insert_new(root, &query, new) } {
@@ -257,14 +293,20 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
 
     /// Removes a key and returns its entry. Of several threads that do so at once, one gets it. Lock-free;
     /// linearizable.
-    pub fn remove(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.forest.take(self.roots.of(key), key).map(Entry)
+    pub fn remove<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.forest.take_by(self.root(key), By(key)).map(Entry)
     }
 
     /// Removes a key if `is_it` says so of its value, and returns whether it was removed. `is_it` may run more than
     /// once, and may use this and other trees.
-    pub fn remove_if(&self, key: &K, mut is_it: impl FnMut(&V) -> bool) -> bool {
-        self.forest.remove_if(self.roots.of(key), key, |leaf| is_it(&leaf.value))
+    pub fn remove_if<Q: ?Sized>(&self, key: &Q, mut is_it: impl FnMut(&V) -> bool) -> bool
+    where
+        K: Lookup<Q>,
+    {
+        self.forest.remove_if_by(self.root(key), By(key), |leaf| is_it(&leaf.value))
     }
 
     /// Returns the entry with the smallest key.
@@ -299,26 +341,38 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
 
     /// Returns the entry with the smallest key that is at least `key`.
     #[must_use]
-    pub fn ge(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.forest.above(self.roots.of(key), key, true).map(Entry)
+    pub fn ge<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.above(Bound::Included(key))
     }
 
     /// Returns the entry with the smallest key above `key`.
     #[must_use]
-    pub fn gt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.forest.above(self.roots.of(key), key, false).map(Entry)
+    pub fn gt<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.above(Bound::Excluded(key))
     }
 
     /// Returns the entry with the largest key that is at most `key`.
     #[must_use]
-    pub fn le(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.forest.below(self.roots.of(key), key, true).map(Entry)
+    pub fn le<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.below(Bound::Included(key))
     }
 
     /// Returns the entry with the largest key below `key`.
     #[must_use]
-    pub fn lt(&self, key: &K) -> Option<Entry<'_, K, V, R>> {
-        self.forest.below(self.roots.of(key), key, false).map(Entry)
+    pub fn lt<Q: ?Sized>(&self, key: &Q) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
+        self.below(Bound::Excluded(key))
     }
 
     /// Walks all entries in ascending order, or from both ends.

@@ -12,7 +12,7 @@
 //! remover would hold the walk for ever.
 
 use crate::edge::AtomicEdge;
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, Probe};
 use crate::reclaim::{Protect, Reclaimer, Step};
 use crate::sync::{Mutant, mutant, prefetch, relax};
 use crate::tree::descent::{Depth, Walk};
@@ -47,10 +47,10 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
     ///
     /// The leaf was present at some instant of the call, and no key between `key` and it was
     /// present during the whole call. Lock-free: each new start follows a finished splice.
-    pub(crate) fn seek(&mut self, key: L::Key<'_>, seek: Seek) -> Option<Depth> {
+    pub(crate) fn seek(&mut self, key: impl Probe<L>, seek: Seek) -> Option<Depth> {
         loop {
             let depth = self.descend(key)?;
-            let outcome = match self.leaf(depth).first_difference(key) {
+            let outcome = match key.first_difference(self.leaf(depth)) {
                 None if seek.inclusive => return Some(depth),
                 None => self.beyond(depth, seek.forward),
                 Some(position) => {
@@ -60,7 +60,7 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
                     while level > 0 && self.pos(level - 1) <= position {
                         level -= 1;
                     }
-                    if L::bit(key, position) == seek.forward {
+                    if key.bit(position) == seek.forward {
                         // All of them lie on the other side.
                         self.beyond(level, seek.forward)
                     } else {

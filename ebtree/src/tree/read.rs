@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::edge::{AtomicEdge, Edge};
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, Probe};
 use crate::reclaim::{Protect, Reclaimer};
 use crate::sync::{Mutant, mutant, relax};
 use crate::tree::descent::Walk;
@@ -69,7 +69,7 @@ impl<'s, O: Protect> Reader<'s, O> {
     /// it was taken. Absent at a flag: the parent was linked at its validation, and the key is absent
     /// from the flagging, or from that validation if it is later, until the parent is unlinked.
     #[inline]
-    pub(super) fn turn<L: Leaf>(&mut self, operation: &O, key: L::Key<'_>) -> Turn {
+    pub(super) fn turn<L: Leaf>(&mut self, operation: &O, key: impl Probe<L>) -> Turn {
         // SAFETY: the root edge, or an edge of the node that the slot before protects; so below.
         let mut value = unsafe { &*self.edge }.load();
         loop {
@@ -101,7 +101,7 @@ impl<'s, O: Protect> Reader<'s, O> {
         // SAFETY: protected by the slot: linked after its publication, by the checks above.
         let node = unsafe { child.as_ref() };
         self.anchor = (self.edge, value);
-        self.edge = node.edge(L::bit(key, node.pos(value)));
+        self.edge = node.edge(key.bit(node.pos(value)));
         (self.slot, self.next, self.after) = (self.next, self.after, self.slot);
         Turn::Down
     }
@@ -116,11 +116,11 @@ impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
     /// Finds the leaf of this key.
     ///
     /// Lock-free. After two frozen edges in a row it helps once, as a writer does, and starts again.
-    pub(crate) fn find(&mut self, key: L::Key<'_>) -> Option<FoundIn<'t, L, R>> {
+    pub(crate) fn find(&mut self, key: impl Probe<L>) -> Option<FoundIn<'t, L, R>> {
         loop {
             let mut reader = Reader::begin(self.root, self.operation.three(0));
             let turn = loop {
-                match reader.turn::<L>(&self.operation, key) {
+                match reader.turn(&self.operation, key) {
                     Turn::Down => {}
                     end => break end,
                 }
@@ -132,7 +132,7 @@ impl<'t, L: Leaf, R: Reclaimer> Walk<'t, L, R> {
                     // SAFETY: `reader` protects it until its slot is used again.
                     let there = unsafe { leaf.as_ref() };
                     there.touched();
-                    if there.first_difference(key).is_some() {
+                    if key.first_difference(there).is_some() {
                         return None;
                     }
                     return Some(Found { leaf, slot: reader.slot() });

@@ -2,8 +2,8 @@
 
 use core::ops::{Bound, ControlFlow, RangeBounds};
 
-use super::map::{EbTree, is_after_start, is_before_end};
-use crate::key::Key;
+use super::map::{By, EbTree};
+use crate::key::{Key, Lookup, Sought, is_after_start, is_before_end};
 use crate::reclaim::Reclaimer;
 
 impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
@@ -34,10 +34,27 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     pub fn range_with<B>(
         &self,
         range: impl RangeBounds<K>,
-        mut visit: impl FnMut(&K, &V) -> ControlFlow<B>,
+        visit: impl FnMut(&K, &V) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let end = range.end_bound();
-        self.each(range.start_bound(), true, |key, value| {
+        self.range_by_with(range.start_bound(), range.end_bound(), visit)
+    }
+
+    /// Visits the entries between two ends, as [`range_with`](Self::range_with) does; the ends may be what [stands for](Lookup) a
+    /// key.
+    ///
+    /// # Errors
+    /// What `visit` broke with.
+    #[inline]
+    pub fn range_by_with<Q: ?Sized, B>(
+        &self,
+        start: Bound<&Q>,
+        end: Bound<&Q>,
+        mut visit: impl FnMut(&K, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B>
+    where
+        K: Lookup<Q>,
+    {
+        self.each(start, true, |key, value| {
             if is_before_end(key, end) {
                 visit(key, value).map_break(Some)
             } else {
@@ -53,10 +70,26 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     pub fn range_back_with<B>(
         &self,
         range: impl RangeBounds<K>,
-        mut visit: impl FnMut(&K, &V) -> ControlFlow<B>,
+        visit: impl FnMut(&K, &V) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let start = range.start_bound();
-        self.each(range.end_bound(), false, |key, value| {
+        self.range_back_by_with(range.start_bound(), range.end_bound(), visit)
+    }
+
+    /// Visits the entries between two ends in descending order; see [`range_by_with`](Self::range_by_with).
+    ///
+    /// # Errors
+    /// What `visit` broke with.
+    #[inline]
+    pub fn range_back_by_with<Q: ?Sized, B>(
+        &self,
+        start: Bound<&Q>,
+        end: Bound<&Q>,
+        mut visit: impl FnMut(&K, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B>
+    where
+        K: Lookup<Q>,
+    {
+        self.each(end, false, |key, value| {
             if is_after_start(key, start) {
                 visit(key, value).map_break(Some)
             } else {
@@ -86,16 +119,17 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Visits entries from a bound on, across all roots. A break without a value ends the walk as its end does.
     fn each<B>(
         &self,
-        from: Bound<&K>,
+        from: Bound<impl Sought<K>>,
         forward: bool,
         mut visit: impl FnMut(&K, &V) -> ControlFlow<Option<B>>,
     ) -> ControlFlow<B> {
         let mut in_tree = |tree, from| {
-            self.forest.each(tree, from, forward, |leaf| visit(&leaf.key, &leaf.value))
+            let from = Bound::map(from, By);
+            self.forest.each_by(tree, from, forward, |leaf| visit(&leaf.key, &leaf.value))
         };
         let last = self.forest.trees() - 1;
         let first = match from {
-            Bound::Included(key) | Bound::Excluded(key) => self.roots.of(key),
+            Bound::Included(key) | Bound::Excluded(key) => self.root(key),
             Bound::Unbounded if forward => 0,
             Bound::Unbounded => last,
         };

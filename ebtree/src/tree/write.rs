@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 
 use crate::edge::Edge;
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, Own};
 use crate::node::Node;
 use crate::reclaim::protect::Object;
 use crate::reclaim::{Protect, Reclaimer};
@@ -51,7 +51,7 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
     pub(crate) unsafe fn insert(&mut self, key: L::Key<'_>, new: NonNull<L>) -> Result<(), Depth> {
         let mut spare = Spare(None);
         loop {
-            let Some(depth) = self.descend(key) else {
+            let Some(depth) = self.descend(Own(key)) else {
                 if self.root.replace(Edge::NULL, Edge::to_leaf(new)).is_ok() {
                     return Ok(());
                 }
@@ -130,7 +130,7 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
             // is off it then.
             // SAFETY: `guard` protects the leaf.
             let leaf = unsafe { place.value.leaf::<L>().as_ref() };
-            self.descend(leaf.key());
+            self.descend(Own(leaf.key()));
             drop(guard);
         }
         true

@@ -3,8 +3,8 @@
 
 use core::fmt;
 
-use super::{EbTree, Entry, MapLeaf};
-use crate::key::Key;
+use super::{By, EbTree, Entry, MapLeaf};
+use crate::key::{Key, Lookup};
 use crate::reclaim::{Domain, Reclaimer};
 
 /// What [`EbTree::compute`] found, and what it left there instead.
@@ -86,11 +86,18 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// assert_eq!(hits.get(&b'a').map(|count| *count), Some(5));
     /// assert!(hits.update(&b'b', |count| count + 1).is_none());
     /// ```
-    pub fn update(&self, key: &K, mut change: impl FnMut(&V) -> V) -> Option<Entry<'_, K, V, R>> {
+    pub fn update<Q: ?Sized>(
+        &self,
+        key: &Q,
+        mut change: impl FnMut(&V) -> V,
+    ) -> Option<Entry<'_, K, V, R>>
+    where
+        K: Lookup<Q>,
+    {
         let mut there = self.get(key)?;
         loop {
             let new = change(there.value());
-            match self.exchange(key, &there, new) {
+            match self.exchange(&there, new) {
                 Ok(new) => return Some(new),
                 Err(refused) => there = refused.current?,
             }
@@ -130,12 +137,12 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
                 (None, Some(new)) => {
                     let new = MapLeaf::unlinked(key.clone(), new);
                     // SAFETY: the key of `new` is a clone of `key`.
-                    match unsafe { self.forest.get_or_insert_new(self.roots.of(key), key, new) } {
+                    match unsafe { self.forest.get_or_insert_new(self.root(key), key, new) } {
                         Ok(new) => return Change { before: None, after: Some(Entry(new)) },
                         Err((now, _)) => there = Some(Entry(now)),
                     }
                 }
-                (Some(old), Some(new)) => match self.exchange(key, &old, new) {
+                (Some(old), Some(new)) => match self.exchange(&old, new) {
                     Ok(new) => return Change { before: Some(old), after: Some(new) },
                     Err(refused) => there = refused.current,
                 },
@@ -174,7 +181,7 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
         current: &Entry<'_, K, V, R>,
         new: V,
     ) -> Result<Entry<'_, K, V, R>, CompareExchangeError<'_, K, V, R>> {
-        self.exchange(current.key(), current, new)
+        self.exchange(current, new)
     }
 
     /// Replaces the value of a key if `is_it` says so of it, and returns the entry that was replaced.
@@ -192,16 +199,19 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// assert_eq!(tree.replace_if(&1, 11, |value| *value == 10).map(|old| *old).ok(), Some(10));
     /// assert_eq!(tree.replace_if(&1, 12, |value| *value == 10).err(), Some(12));
     /// ```
-    pub fn replace_if(
+    pub fn replace_if<Q: ?Sized>(
         &self,
-        key: &K,
+        key: &Q,
         new: V,
         mut is_it: impl FnMut(&V) -> bool,
-    ) -> Result<Entry<'_, K, V, R>, V> {
+    ) -> Result<Entry<'_, K, V, R>, V>
+    where
+        K: Lookup<Q>,
+    {
         let (mut there, mut new) = (self.get(key), new);
         loop {
             let Some(old) = there.filter(|there| is_it(there)) else { return Err(new) };
-            match self.exchange(key, &old, new) {
+            match self.exchange(&old, new) {
                 Ok(_) => return Ok(old),
                 Err(refused) => (there, new) = (refused.current, refused.new),
             }
@@ -224,20 +234,20 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     pub fn remove_entry(&self, entry: &Entry<'_, K, V, R>) -> bool {
         // The guard keeps the leaf, so no other leaf has its address: not of this key, and not in another tree.
         let leaf = entry.0.as_ptr().as_ptr();
-        self.forest
-            .remove_if(self.roots.of(entry.key()), entry.key(), |other| core::ptr::eq(other, leaf))
+        let key = entry.key();
+        self.forest.remove_if_by(self.root(key), By(key), |other| core::ptr::eq(other, leaf))
     }
 
     fn exchange(
         &self,
-        key: &K,
         old: &Entry<'_, K, V, R>,
         new: V,
     ) -> Result<Entry<'_, K, V, R>, CompareExchangeError<'_, K, V, R>> {
-        let new = MapLeaf::unlinked(old.key().clone(), new);
-        // SAFETY: the key of `new` is a clone of that of `old`, which is `key`.
+        let key = old.key();
+        let new = MapLeaf::unlinked(key.clone(), new);
+        // SAFETY: the key of `new` is a clone of `key`.
         let exchanged =
-            unsafe { self.forest.exchange_new(self.roots.of(key), key, old.0.as_ptr(), new) };
+            unsafe { self.forest.exchange_new(self.root(key), key, old.0.as_ptr(), new) };
         exchanged.map(Entry).map_err(|(there, new)| CompareExchangeError {
             current: there.map(Entry),
             new: MapLeaf::take_apart(new).1,

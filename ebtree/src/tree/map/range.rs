@@ -4,8 +4,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::Bound;
 
-use super::{EbTree, Entry};
-use crate::key::Key;
+use super::{By, EbTree, Entry};
+use crate::key::{Key, Sought, is_after_start, is_before_end};
 use crate::reclaim::{Domain, Reclaimer};
 
 /// A walk over all entries; see [`EbTree::iter`].
@@ -89,43 +89,24 @@ impl<K: Key + fmt::Debug, V: Send + Sync + 'static, R: Reclaimer> fmt::Debug
 
 impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// Returns the first entry of a range that starts here.
-    pub(super) fn above(&self, start: Bound<&K>) -> Option<Entry<'_, K, V, R>> {
-        match start {
-            Bound::Unbounded => self.first(),
-            Bound::Included(key) => self.ge(key),
-            Bound::Excluded(key) => self.gt(key),
-        }
+    #[inline]
+    pub(crate) fn above(&self, start: Bound<impl Sought<K>>) -> Option<Entry<'_, K, V, R>> {
+        let (key, inclusive) = match start {
+            Bound::Unbounded => return self.first(),
+            Bound::Included(key) => (key, true),
+            Bound::Excluded(key) => (key, false),
+        };
+        self.forest.above(self.root(key), By(key), inclusive).map(Entry)
     }
 
     /// Returns the last entry of a range that ends here.
-    pub(super) fn below(&self, end: Bound<&K>) -> Option<Entry<'_, K, V, R>> {
-        match end {
-            Bound::Unbounded => self.last(),
-            Bound::Included(key) => self.le(key),
-            Bound::Excluded(key) => self.lt(key),
-        }
-    }
-}
-
-/// Whether `key` comes before `end` in the order of the tree.
-pub(crate) fn is_below<K: Key>(key: &K, end: &K) -> bool {
-    key.first_difference(end).is_some_and(|position| end.bit(position))
-}
-
-/// Whether a walk upwards that ends here comes to `key`.
-pub(crate) fn is_before_end<K: Key>(key: &K, end: Bound<&K>) -> bool {
-    match end {
-        Bound::Unbounded => true,
-        Bound::Included(end) => !is_below(end, key),
-        Bound::Excluded(end) => is_below(key, end),
-    }
-}
-
-/// Whether a walk downwards that ends here comes to `key`.
-pub(crate) fn is_after_start<K: Key>(key: &K, start: Bound<&K>) -> bool {
-    match start {
-        Bound::Unbounded => true,
-        Bound::Included(start) => !is_below(key, start),
-        Bound::Excluded(start) => is_below(start, key),
+    #[inline]
+    pub(crate) fn below(&self, end: Bound<impl Sought<K>>) -> Option<Entry<'_, K, V, R>> {
+        let (key, inclusive) = match end {
+            Bound::Unbounded => return self.last(),
+            Bound::Included(key) => (key, true),
+            Bound::Excluded(key) => (key, false),
+        };
+        self.forest.below(self.root(key), By(key), inclusive).map(Entry)
     }
 }
