@@ -335,4 +335,6 @@ pub enum Mutant {
     NoCoverValidation,
     /// A longest match does not look at its path again.
     NoPathCheck,
+    /// A longest match takes a cover whose edge is flagged.
+    FlaggedCoverCounts,
 }

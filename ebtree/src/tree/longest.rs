@@ -109,7 +109,8 @@ impl<L: Leaf, R: Reclaimer> Walk<'_, L, R> {
             let value = place.load();
             // Flagged: the cover is removed. Tagged: the edge on the path is flagged (I3), and the check of the path
             // will meet it. A node: never, with keys that keep their contract.
-            if value.is_frozen() || !value.is_leaf() {
+            let counts = value.is_flagged() && mutant(Mutant::FlaggedCoverCounts);
+            if (value.is_frozen() && !counts) || !value.is_leaf() {
                 return false;
             }
             self.operation.publish(found, value.address());

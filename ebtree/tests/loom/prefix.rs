@@ -62,6 +62,19 @@ models! {
         beside(&tree, |t| remove(t, cover(1)), |found| matches!(found, Some(0 | 1)));
     } [NoBarrier NoHeavyBarrier]
 
+    /// Who has seen the cover gone does not find it any more, also while its remover has flagged it and done no more.
+    removed_once_is_removed_for_all {
+        let tree = tree(&[cover(0), cover(1), near(2)]);
+        let thread = spawn(&tree, |tree| {
+            ebtree::attach_to(tree.domain(), 1);
+            remove(&tree, cover(1));
+        });
+        let is_there = tree.contains_key(&cover(1));
+        let found = tree.longest_match_with(Ipv4Addr::UNSPECIFIED, |_, length| *length);
+        assert!(found == Some(0) || is_there && found == Some(1), "{is_there}, {found:?}");
+        thread.join().unwrap();
+    } [FlaggedCoverCounts]
+
     /// The cover that ends the descent.
     remove_the_witness {
         let tree = tree(&[cover(0), cover(1)]);
