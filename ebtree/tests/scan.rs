@@ -84,6 +84,83 @@ fn a_visitor_may_change_the_tree() {
     assert!(most <= 2_700, "{most} objects were kept");
 }
 
+/// What a visitor inserts just before the next key stands below an edge that the walk has left. What it inserts behind that is met.
+#[test]
+fn what_a_visitor_inserts_may_be_passed_over() {
+    for (forward, passed, met) in [(true, 15, 17), (false, 19, 14)] {
+        let tree = Tree::new_in(Domain::new());
+        tree.insert_many([(9, 9), (21, 21)]);
+        let (first, last) = if forward { (9, 21) } else { (21, 9) };
+        let mut seen = Vec::new();
+        let mut visit = |key: &u64, _: &u64| {
+            seen.push(*key);
+            if *key == first {
+                tree.insert_many([(passed, passed), (met, met)]);
+            }
+            ControlFlow::<()>::Continue(())
+        };
+        let ended = if forward {
+            tree.range_with(.., &mut visit)
+        } else {
+            tree.range_back_with(.., &mut visit)
+        };
+        assert!(ended.is_continue());
+        assert_eq!(seen, [first, met, last]);
+    }
+    // A walk that looks anew at each step meets both.
+    let tree = Tree::new_in(Domain::new());
+    tree.insert_many([(9, 9), (21, 21)]);
+    let mut walk = tree.range(..);
+    let mut next = || walk.next().map(|entry| *entry.key());
+    assert_eq!(next(), Some(9));
+    tree.insert_many([(15, 15), (17, 17)]);
+    assert_eq!([next(), next(), next(), next()], [Some(15), Some(17), Some(21), None]);
+}
+
+/// Ahead of the walk at any distance, and longer than one operation lasts: removed, it is not visited; replaced, it is
+/// the new one.
+#[test]
+fn what_a_visitor_removes_or_replaces_ahead_is_so_when_it_is_met() {
+    const KEYS: u64 = 3_000;
+    for distance in [1_u64, 2, 5, 64, 255, 256, 257, 1_000] {
+        for forward in [true, false] {
+            let tree = Tree::new_in(Domain::with_batch(8));
+            tree.insert_many((0..KEYS).map(|key| (key, 0)));
+            let mut gone = vec![false; 3_000];
+            let mut visits = 0;
+            let mut visit = |key: &u64, value: &u64| {
+                let at = usize::try_from(*key).unwrap();
+                assert!(!gone[at], "{key} was removed before");
+                let distance = if forward { distance } else { distance.wrapping_neg() };
+                visits += 1;
+                let touched = key.wrapping_sub(distance);
+                // Who touches this one has been met, unless it was removed itself.
+                let was_touched = touched < KEYS && !gone[usize::try_from(touched).unwrap()];
+                assert_eq!(*value, u64::from(was_touched), "{key}, {distance}");
+                let ahead = key.wrapping_add(distance);
+                if ahead >= KEYS {
+                    return ControlFlow::<()>::Continue(());
+                }
+                if ahead.is_multiple_of(3) {
+                    assert!(tree.remove(&ahead).is_some());
+                    gone[usize::try_from(ahead).unwrap()] = true;
+                } else {
+                    assert!(tree.insert(ahead, 1).is_some());
+                }
+                ControlFlow::Continue(())
+            };
+            let ended = if forward {
+                tree.range_with(.., &mut visit)
+            } else {
+                tree.range_back_with(.., &mut visit)
+            };
+            assert!(ended.is_continue());
+            let removed = gone.iter().filter(|gone| **gone).count();
+            assert!(removed > 0 && visits + removed == gone.len());
+        }
+    }
+}
+
 #[test]
 fn a_panic_in_a_visitor_leaves_the_tree_usable() {
     let tree: Tree = EbTree::new_in(Domain::new());

@@ -114,7 +114,8 @@ impl<L: Leaf, R: Reclaimer> Forest<L, R> {
     ///
     /// A key that is present during the whole walk is visited once, one that comes or goes meanwhile at most
     /// once, and all of them in order. The visitor may use this and other trees, and may
-    /// take any time: it holds up nobody. Cheaper than a search for each step: the path is kept, and no guard is made.
+    /// take any time: it holds up nobody. Cheaper than a search for each step: the path is kept, and no guard is made; so what the
+    /// visitor inserts ahead of the walk may be passed over.
     pub fn each<B>(
         &self,
         tree: usize,

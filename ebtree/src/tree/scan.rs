@@ -13,6 +13,10 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
     /// makes no guard. `visit` may use this and other trees, may take any time, and holds up nobody. A key that is
     /// present during the whole walk is visited once.
     ///
+    /// What is inserted meanwhile may be passed over, also what `visit` itself inserts, and just before what comes next: the step
+    /// does not look again where it has been. A [`range`](Self::range) looks anew at each step, and meets all that is inserted ahead
+    /// of it. What is removed ahead, by `visit` or by others before the step, is not visited; what is replaced is, as it is by then.
+    ///
     /// # Errors
     /// What `visit` broke with.
     ///
@@ -63,7 +67,8 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
         })
     }
 
-    /// Visits the entries in a range of keys in descending order; see [`range_with`](Self::range_with).
+    /// Visits the entries in a range of keys in descending order; see [`range_with`](Self::range_with), also for what `visit`
+    /// inserts.
     ///
     /// # Errors
     /// What `visit` broke with.
@@ -98,7 +103,8 @@ impl<K: Key, V: Send + Sync + 'static, R: Reclaimer> EbTree<K, V, R> {
         })
     }
 
-    /// Visits all entries in a range of keys in ascending order; see [`range_with`](Self::range_with), which can end earlier.
+    /// Visits all entries in a range of keys in ascending order; see [`range_with`](Self::range_with), which can end earlier, also
+    /// for what `visit` inserts.
     ///
     /// # Examples
     ///
