@@ -91,7 +91,7 @@ mod sync;
 pub use key::{ByteKey, FixedWidthKey, Key, KeyTooLong, Lookup, StrKey};
 pub use multi::EbMultiTree;
 #[cfg(not(loom))]
-pub use pool::advise_huge_pages;
+pub use pool::{advise_huge_pages, return_memory};
 pub use prefix::{EbPrefixTree, Ipv4Prefix, Ipv6Prefix};
 pub use reclaim::Domain;
 pub use tree::{Change, CompareExchangeError, Cursor, EbTree, Entry};

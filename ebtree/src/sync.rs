@@ -10,7 +10,7 @@ mod real {
         fence,
     };
     #[cfg(all(not(any(miri, ebtree_no_pool)), target_has_atomic = "64"))]
-    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
     pub(crate) use std::sync::Arc;
     pub(crate) use std::thread_local;
 
@@ -327,6 +327,8 @@ pub enum Mutant {
     RelaxedGiving,
     /// A page that is given back blank is not put on the shelf, though it was taken off meanwhile.
     BlankUnlisted,
+    /// A page that waits for its return to the system is taken without looking whether it was used again meanwhile.
+    WaitingUnchecked,
     /// A look-up in a batch helps in the slots of the batch.
     LaneHelpsInPlace,
     /// A walk does not hold the leaf it is at.

@@ -1,4 +1,4 @@
-//! Runs the expiry of a table: sleeps until something is due, takes it in slices, sleeps again.
+//! Runs the expiry of a table: sleeps until something is due, takes it in slices, returns what memory is left over, sleeps again.
 //!
 //! An idle table costs nothing: the next wake-up is computed, never polled.
 
@@ -24,6 +24,9 @@ pub async fn run(table: Arc<SharedTable>, clock: Clock) {
             }
         }
         while table.expire(clock.now(), SLICE).more {
+            tokio::task::yield_now().await;
+        }
+        while stktable::return_memory(SLICE as usize) {
             tokio::task::yield_now().await;
         }
     }

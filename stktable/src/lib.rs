@@ -45,6 +45,8 @@ mod schema;
 
 pub use data::{Column, DataType, Storage};
 pub use declare::Declaration;
+#[cfg(not(loom))]
+pub use ebtree::return_memory;
 pub use key::{Key, KeyError, KeySpec, KeyType, Prefix};
 pub use table::{EntryRef, StickTable, TableFull};
 pub use tick::Tick;

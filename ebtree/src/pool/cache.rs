@@ -5,8 +5,8 @@ use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 
 use super::page::{Given, PAGE, Taken};
-use super::region;
 use super::shelf::Shelf;
+use super::{region, waiting};
 
 /// Sizes of cells: multiples of this many bytes.
 const STEP: usize = 8;
@@ -153,7 +153,10 @@ impl Class {
             };
             match region::page(number).take() {
                 Taken::None => {}
-                Taken::Blank => self.take_blank(class, number),
+                Taken::Blank { waited } => {
+                    waiting::taken(waited);
+                    self.take_blank(class, number);
+                }
                 Taken::Chain { first, count } => {
                     self.loaded.set(Chain { head: cell(class, number, first), count });
                 }
@@ -231,6 +234,12 @@ pub(crate) fn empty() {
             class.empty(number);
         }
     });
+    waiting::return_all();
+}
+
+/// Puts a page that has free cells where threads look for some.
+pub(super) fn list(class: usize, page: u32) {
+    SHELVES[class].push(page, region::page(page));
 }
 
 /// How many cells of a class a page holds.
@@ -244,7 +253,8 @@ fn cell(class: usize, page: u32, number: u32) -> *mut Free {
     region::memory(page).as_ptr().wrapping_add(number as usize * class * STEP).cast()
 }
 
-/// Gives the cells of a chain back to their pages; runs of one page at once.
+/// Gives the cells of a chain back to their pages; runs of one page at once. What becomes blank by it is returned to the system
+/// later, lest one bundle return hundreds of pages, one by one; and some of what became so before is returned now.
 ///
 /// # Safety
 /// 1. Free cells of this class, the caller's alone.
@@ -271,6 +281,7 @@ unsafe fn distribute(class: usize, chain: Chain) {
         // SAFETY: a run of the chain, whose other end has been read.
         unsafe { give(class, page, [first, last], count) };
     }
+    waiting::return_some();
 }
 
 /// # Safety
@@ -285,16 +296,12 @@ unsafe fn give(class: usize, page: u32, [first, last]: [NonNull<Free>; 2], count
         // SAFETY: 1 of the contract; nobody else sees the cell before the page's word leads to it.
         unsafe { last.write(Free { next }) };
     });
-    let list = match given {
+    let is_to_list = match given {
         Given::Kept => false,
         Given::List => true,
-        Given::Whole => {
-            // SAFETY: all cells of the page are free, and ours, as `give` says.
-            unsafe { region::discard(page) };
-            word.give_blank(capacity(class))
-        }
+        Given::Whole => waiting::add(class, word, capacity(class)),
     };
-    if list {
-        SHELVES[class].push(page, word);
+    if is_to_list {
+        list(class, page);
     }
 }

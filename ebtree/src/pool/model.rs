@@ -16,6 +16,8 @@ use crate::sync::{Mutant, with_mutant};
 
 /// Cells of a page. One that is free is worth a listing.
 const CELLS: u32 = 3;
+/// Of what size they are.
+const CLASS: u32 = 2;
 
 /// Two pages of three cells, all in use at first, numbered from 1.
 struct Lab {
@@ -63,12 +65,26 @@ impl Lab {
                 for cell in 0..CELLS {
                     self.write(number, cell, None);
                 }
-                page.give_blank(CELLS)
+                page.give_blank(CELLS, CLASS)
             }
         };
         if list {
             self.shelf.push(number, page);
         }
+    }
+
+    /// Returns a page to the system if it waits for that, which writes all of it. Returns whether it did.
+    fn discard(&self, number: u32) -> bool {
+        let page = self.page(number);
+        let Some(taken) = page.take_waiting() else { return false };
+        assert_eq!(taken, (CLASS, CELLS));
+        for cell in 0..CELLS {
+            self.write(number, cell, None);
+        }
+        if page.give_blank(CELLS, 0) {
+            self.shelf.push(number, page);
+        }
+        true
     }
 
     /// Takes a page off the shelf, and its cells, if there is one.
@@ -77,7 +93,7 @@ impl Lab {
         let mut cells = Cells::new();
         match self.page(number).take() {
             Taken::None => {}
-            Taken::Blank => cells.extend((0..CELLS).map(|cell| (number, cell))),
+            Taken::Blank { .. } => cells.extend((0..CELLS).map(|cell| (number, cell))),
             Taken::Chain { first, count } => {
                 let mut next = Some(first);
                 while let Some(cell) = next {
@@ -192,4 +208,59 @@ fn a_page_comes_back_to_the_shelf() {
 #[should_panic(expected = "taken by whoever took it off the shelf")]
 fn a_page_comes_back_to_a_shelf_that_does_not_count() {
     explore(Some(Mutant::ShelfUncounted), off_and_on_again);
+}
+
+/// A page that waits for its return to the system is taken and written to, while two threads return it.
+fn returned_and_taken() {
+    let lab = Lab::new();
+    for cell in 0..CELLS {
+        lab.give(1, cell);
+    }
+    let others = [(), ()].map(|()| {
+        let lab = Arc::clone(&lab);
+        thread::spawn(move || lab.discard(1))
+    });
+    let taken = lab.take();
+    let returned = others.map(|other| other.join().unwrap());
+    assert!(returned != [true; 2], "nothing waits twice");
+    lab.check(taken, (0..CELLS).map(|cell| (1, cell)));
+}
+
+#[test]
+fn a_page_is_taken_beside_its_return() {
+    explore(None, returned_and_taken);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_page_is_taken_beside_an_unchecked_return() {
+    explore(Some(Mutant::WaitingUnchecked), returned_and_taken);
+}
+
+/// The last cell of a page comes back while another thread returns what waits: it sees what stood in the cells last.
+fn returned_as_it_becomes_blank() {
+    let lab = Lab::new();
+    lab.give(1, 0);
+    let others = [
+        thread::spawn({
+            let lab = Arc::clone(&lab);
+            move || lab.give(1, 1)
+        }),
+        thread::spawn({
+            let lab = Arc::clone(&lab);
+            move || {
+                lab.discard(1);
+            }
+        }),
+    ];
+    lab.give(1, 2);
+    for other in others {
+        other.join().unwrap();
+    }
+    lab.check([], (0..CELLS).map(|cell| (1, cell)));
+}
+
+#[test]
+fn a_page_is_returned_as_it_becomes_blank() {
+    explore(None, returned_as_it_becomes_blank);
 }

@@ -14,8 +14,11 @@ const COUNT_SHIFT: u32 = 9;
 const COUNT_MASK: u32 = 0x1ff;
 /// The page is on the shelf of its size, or about to be put there (P3).
 const LISTED: u32 = 1 << 18;
+const WAITS_SHIFT: u32 = 19;
+const WAITS_MASK: u32 = 0x3f;
 
-/// `LISTED | count: 9 bits | head: 9 bits`. The head is the number of the first free cell plus one, or 0, or [`BLANK`].
+/// `class: 6 bits | LISTED | count: 9 bits | head: 9 bits`. The head is the number of the first free cell plus one, or 0, or
+/// [`BLANK`]. The class is that of the cells while the page is blank and waits for its return to the system, and else 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word(u32);
 
@@ -35,6 +38,14 @@ impl Word {
     const fn is_listed(self) -> bool {
         self.0 & LISTED != 0
     }
+
+    const fn waiting_as(self, class: u32) -> Self {
+        Self(self.0 | class << WAITS_SHIFT)
+    }
+
+    const fn waits_as(self) -> u32 {
+        self.0 >> WAITS_SHIFT & WAITS_MASK
+    }
 }
 
 /// What becomes of a page that was given cells.
@@ -45,8 +56,7 @@ pub(super) enum Given {
     Kept,
     /// The caller puts the page on its shelf.
     List,
-    /// All cells of the page are free, and the caller's: it returns the memory, and calls
-    /// [`give_blank`](Page::give_blank).
+    /// All cells of the page are free, and the caller's, who calls [`give_blank`](Page::give_blank).
     Whole,
 }
 
@@ -63,7 +73,10 @@ pub(super) enum Taken {
         count: u32,
     },
     /// All cells, not linked up.
-    Blank,
+    Blank {
+        /// Whether the page had not been returned to the system yet.
+        waited: bool,
+    },
 }
 
 /// What is known of a page. Zeroed memory is that of a page of which all cells are in use.
@@ -118,15 +131,38 @@ impl Page {
         }
     }
 
-    /// Gives back all cells of the page at once, not linked up. Returns whether the caller puts the page on its shelf.
+    /// Gives back all cells of the page at once, not linked up; `waits_as` is their class if the page is still to be returned to the
+    /// system, or 0. Returns whether the caller puts the page on its shelf.
     #[must_use]
-    pub(super) fn give_blank(&self, capacity: u32) -> bool {
-        let new = Word::new(BLANK, capacity, true);
+    pub(super) fn give_blank(&self, capacity: u32, waits_as: u32) -> bool {
+        debug_assert!(waits_as <= WAITS_MASK, "a class");
+        let new = Word::new(BLANK, capacity, true).waiting_as(waits_as);
         // Only whoever takes the page off its shelf changes the word meanwhile, and only its LISTED. Release: the return of the
         // memory comes before its use.
         let before = Word(self.free.swap(new.0, Ordering::Release));
         debug_assert!(before.head() == 0 && before.count() == 0, "all cells were the caller's");
         !before.is_listed() && !mutant(Mutant::BlankUnlisted)
+    }
+
+    /// Takes all cells of a page that waits for its return to the system, and returns their class and number: the caller
+    /// returns the memory, and calls [`give_blank`](Self::give_blank). `None` if the page does not wait, or somebody was faster.
+    #[must_use]
+    pub(super) fn take_waiting(&self) -> Option<(u32, u32)> {
+        let word = Word(self.free.load(Ordering::Relaxed));
+        if word.waits_as() == 0 {
+            return None;
+        }
+        // It stays where it is on its shelf; whoever takes it off meanwhile finds it empty. A blank page is listed (P3).
+        let empty = Word::new(0, 0, true);
+        // Acquire: the last use of the cells. No ABA: whatever happened meanwhile, it is blank again, and waits.
+        if mutant(Mutant::WaitingUnchecked) {
+            self.free.store(empty.0, Ordering::Relaxed);
+        } else {
+            self.free
+                .compare_exchange(word.0, empty.0, Ordering::Acquire, Ordering::Relaxed)
+                .ok()?;
+        }
+        Some((word.waits_as(), word.count()))
     }
 
     /// Takes all free cells. For whoever took the page off its shelf: the page may be listed again from here on.
@@ -135,7 +171,7 @@ impl Page {
         assert!(word.is_listed(), "taken by whoever took it off the shelf");
         match word.head() {
             0 => Taken::None,
-            BLANK => Taken::Blank,
+            BLANK => Taken::Blank { waited: word.waits_as() != 0 },
             head => Taken::Chain { first: head - 1, count: word.count() },
         }
     }

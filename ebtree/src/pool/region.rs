@@ -108,27 +108,47 @@ fn install(region: usize) -> Option<()> {
     Some(())
 }
 
-/// Tells the system that the contents of a page are not needed any more. It stays usable, with any contents.
+/// Returns how many pages have been given out, numbered from 0; the first of each region is none.
+pub(super) fn given_out() -> u32 {
+    FRESH.load(Ordering::Relaxed).min(END)
+}
+
+/// Returns whether pages with these numbers are known: those of a region whose first page somebody is about to install are not.
+pub(super) fn is_there(number: u32) -> bool {
+    !TABLE[split(number).0].load(Ordering::Acquire).is_null()
+}
+
+/// Whether pages can be returned to the system.
+pub(super) fn can_discard() -> bool {
+    cfg!(target_os = "linux") && is_whole(system_page())
+}
+
+/// Tells the system that the contents of `count` pages of one region are not needed any more. They stay usable, with any contents.
 ///
 /// # Safety
-/// 1. All cells of the page are the caller's, and nobody reads them.
-pub(super) unsafe fn discard(number: u32) {
+/// 1. All cells of the pages are the caller's, and nobody reads them. They can be [discarded](can_discard).
+pub(super) unsafe fn discard(first: u32, count: u32) {
     #[cfg(target_os = "linux")]
-    if is_whole(system_page()) {
-        let memory = memory(number).as_ptr().cast();
+    {
+        let memory = memory(first).as_ptr().cast();
         // SAFETY: whole pages of the system's, of our own private memory, whose contents nobody needs (1). A refusal, as for
         // memory that is locked, costs memory, and nothing else.
-        unsafe { libc::madvise(memory, PAGE, libc::MADV_DONTNEED) };
+        unsafe { libc::madvise(memory, count as usize * PAGE, libc::MADV_DONTNEED) };
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = number;
+    let _ = (first, count);
 }
 
 /// Whether a page of ours is some of the system's. If it is a part of one, its neighbours must not be thrown away with it:
 /// the system rounds lengths up, and refuses no more than an address that is in the middle.
-#[cfg(target_os = "linux")]
 const fn is_whole(system_page: usize) -> bool {
     system_page > 0 && PAGE.is_multiple_of(system_page)
+}
+
+/// Returns the size of the system's pages.
+#[cfg(not(target_os = "linux"))]
+const fn system_page() -> usize {
+    0
 }
 
 /// Returns the size of the system's pages.
