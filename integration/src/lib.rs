@@ -1,6 +1,7 @@
 //! Runs stick tables without a global lock: expiry, HAProxy's peers protocol, and what the daemon `stktabled` is
 //! made of.
 
+pub mod aggregate;
 pub mod clock;
 pub mod config;
 pub mod expiry;

@@ -16,6 +16,8 @@ use atomic_waker::AtomicWaker;
 use stktable::Declaration;
 use stktable::table::{Options, StickTable, Wake};
 
+use crate::peers::session::Sources;
+
 /// Raised by any thread, waited for by one task.
 #[derive(Debug, Default)]
 pub struct Signal {
@@ -46,7 +48,21 @@ impl Signal {
 #[derive(Debug, Default)]
 struct Signals {
     expiry: Signal,
-    updates: Signal,
+    updates: Arc<Signal>,
+}
+
+/// What the peers of a section have to do with a table.
+#[derive(Clone, Debug, Default)]
+pub enum Part {
+    /// They are told what changes here, and what they say is learned.
+    #[default]
+    Shared,
+    /// What each says is kept apart, and they are told nothing of it.
+    Apart(Arc<Sources>),
+    /// They are told, and nothing is learned from them.
+    Told,
+    /// The same, and only once they have been sent all there is to tell of the tables before it. No part of a lesson.
+    ToldLast,
 }
 
 /// Lets the table raise them.
@@ -69,6 +85,7 @@ pub struct SharedTable {
     signals: Arc<Signals>,
     /// The table that is also given what this one learns from peers.
     target: OnceLock<Arc<Self>>,
+    part: OnceLock<Part>,
 }
 
 /// Why a table cannot be written to.
@@ -102,13 +119,34 @@ impl SharedTable {
     /// Makes an empty table with options, of which `wake` is set here.
     #[must_use]
     pub fn with(declaration: Declaration, options: Options) -> Arc<Self> {
-        let signals = Arc::new(Signals::default());
+        Self::telling(declaration, options, Arc::default())
+    }
+
+    /// Makes an empty table which raises this signal when it has updates, as others may too.
+    pub(crate) fn telling(
+        declaration: Declaration,
+        options: Options,
+        updates: Arc<Signal>,
+    ) -> Arc<Self> {
+        let signals = Arc::new(Signals { expiry: Signal::default(), updates });
         let options = options.wake(Raise(Arc::clone(&signals)));
         Arc::new(Self {
             table: StickTable::with(declaration, options),
             signals,
             target: OnceLock::new(),
+            part: OnceLock::new(),
         })
+    }
+
+    /// Sets what peers have to do with the table, before it is shared. Only the first call counts.
+    pub fn set_part(&self, part: Part) {
+        let _ = self.part.set(part);
+    }
+
+    /// Returns what peers have to do with the table.
+    #[must_use]
+    pub fn part(&self) -> &Part {
+        self.part.get().unwrap_or(&Part::Shared)
     }
 
     /// Has what this table learns from peers also written to another one, before it is shared: `write-to`. Of each update only values are

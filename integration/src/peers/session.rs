@@ -26,6 +26,7 @@ mod learn;
 mod lesson;
 mod limits;
 mod roster;
+mod sources;
 mod status;
 mod tables;
 mod teach;
@@ -39,6 +40,7 @@ use stktable::Tick;
 pub use event::{Event, Reason, SessionError, SessionErrorKind};
 pub use limits::Limits;
 pub use roster::{PeerMemory, Roster, RosterError, RosterTable};
+pub use sources::{Source, Sources};
 pub use status::{Counters, Role, SessionStatus, Stage, TableStatus};
 pub use tables::{LearnTables, Tables};
 pub use timers::{DEAD_MS, HANDSHAKE_MS, HEARTBEAT_MS};
@@ -49,6 +51,7 @@ use crate::peers::codec::{
 use handshake::Phase;
 use learn::{Desk, Learn};
 use roster::text;
+use sources::Present;
 use teach::{Pen, Teach, id_of};
 use timers::{Due, Timers};
 
@@ -86,6 +89,8 @@ pub struct Session {
     held: bool,
     /// It was told that a message has come while it was held.
     proved: bool,
+    /// The peer is a source of tables that are kept apart.
+    present: Option<Present>,
     /// Confirmations owed.
     confirms: u64,
     /// What is to be written whatever the phase: hello, status line, error.
@@ -141,6 +146,7 @@ impl Session {
             waiting: false,
             held: false,
             proved: false,
+            present: None,
             confirms: 0,
             ready: Vec::new(),
             events: VecDeque::new(),
@@ -208,6 +214,11 @@ impl Session {
             Due::Handshake => self.close(Reason::HandshakeTimeout),
             Due::Dead => self.close(Reason::Dead),
         }
+        let again =
+            self.present.as_mut().and_then(|present| present.again.take_if(|at| *at <= now));
+        if again.is_some() {
+            self.request_resync();
+        }
     }
 
     /// Asks the peer to teach us everything. Nothing live is pushed to it until the lesson has ended. Does nothing
@@ -228,6 +239,7 @@ impl Session {
             self.ready.clear();
         }
         self.phase = Phase::Over;
+        self.present = None;
         self.waiting = false;
         self.events.push_back(Event::Closed(reason));
     }
@@ -255,7 +267,9 @@ impl Session {
     /// [`accept`](Self::accept) and a [`poll_transmit`](Self::poll_transmit) that returned true.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
-        (!matches!(self.phase, Phase::Over)).then(|| self.timers.next())
+        let again = self.present.as_ref().and_then(|present| present.again);
+        let next = self.timers.next();
+        (!matches!(self.phase, Phase::Over)).then(|| again.map_or(next, |again| again.min(next)))
     }
 
     /// Returns the next event.
@@ -316,7 +330,8 @@ impl Session {
     /// Reads a row of updates, or else one message. Returns how many bytes there were, 0 when the message is not whole.
     fn read_messages(&mut self, now: Tick, bytes: &[u8]) -> Result<usize, SessionError> {
         let (roster, counters) = (&*self.roster, &mut self.counters);
-        let mut desk = Desk { now, roster, counters, events: &mut self.events };
+        let (events, present) = (&mut self.events, self.present.as_ref());
+        let mut desk = Desk { now, roster, present, counters, events };
         let (count, used, read) = self.learn.updates(self.decoder, bytes, &mut desk);
         self.counters.messages_received += count;
         if used > 0
@@ -351,9 +366,10 @@ impl Session {
     fn message(&mut self, now: Tick, message: Message<'_>) -> Result<(), DecodeError> {
         self.counters.messages_received += 1;
         let (roster, counters) = (&*self.roster, &mut self.counters);
-        let mut desk = Desk { now, roster, counters, events: &mut self.events };
+        let (events, present) = (&mut self.events, self.present.as_ref());
+        let mut desk = Desk { now, roster, present, counters, events };
         match message {
-            Message::Control(control) => self.control(control),
+            Message::Control(control) => self.control(now, control),
             Message::Error(error) => {
                 self.counters.errors_received += 1;
                 self.events.push_back(Event::PeerError(error));
@@ -376,7 +392,7 @@ impl Session {
         Ok(())
     }
 
-    fn control(&mut self, control: Control) {
+    fn control(&mut self, now: Tick, control: Control) {
         match control {
             Control::ResyncRequest => {
                 self.teach.begin_lesson(&self.roster);
@@ -388,6 +404,9 @@ impl Session {
                 let asked = std::mem::take(&mut self.waiting);
                 self.request = false;
                 let finished = control == Control::ResyncFinished;
+                if let Some(present) = self.present.as_mut().filter(|_| asked) {
+                    present.told(finished, now);
+                }
                 self.events.push_back(Event::LessonEnded { finished, asked });
             }
             Control::ResyncConfirm => {
@@ -408,6 +427,9 @@ impl Session {
         }
         let before = out.len();
         if std::mem::take(&mut self.request) {
+            if let Some(present) = &mut self.present {
+                present.asked();
+            }
             Control::ResyncRequest.encode(out);
         }
         self.learn.acks(&mut self.counters, out);

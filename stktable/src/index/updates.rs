@@ -276,6 +276,14 @@ impl UpdateIndex {
         fence(Ordering::SeqCst);
     }
 
+    /// Returns a seq below that of every change from now on, though a session may not have come that far.
+    pub(crate) fn mark(&self) -> u64 {
+        // Relaxed: the caller's own changes come after it, those of others were ordered with this call by nobody.
+        let drawn = self.next.0.load(Ordering::Relaxed);
+        self.begin(drawn);
+        drawn
+    }
+
     /// Returns the first leaf above `after` and up to `upto`, with its entry, protected.
     pub(crate) fn next<'t>(
         &'t self,

@@ -184,7 +184,7 @@ impl<'t> EntryRef<'t> {
     /// Returns the update sequence of the last change that was made here and not learned, 0 if there is none.
     #[must_use]
     pub fn update_seq(&self) -> u64 {
-        crate::index::updates::UpdateIndex::seq(self.entry())
+        self.glance().update_seq()
     }
 
     /// The period of a type, and the place of one of its elements.
@@ -237,6 +237,28 @@ impl<'t> EntryRef<'t> {
             Storage::Rate => entry.rate(place).set(now, value as u32),
             Storage::Dict => {}
         }
+        Ok(())
+    }
+
+    /// Replaces one element by a value in the form in which peers exchange it; see [`value`](Self::value). Rates keep their period so, where
+    /// [`set`](Self::set) begins one.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    ///
+    /// # Panics
+    /// With debug assertions, when the value is not of the storage of the type.
+    pub fn set_value(
+        &self,
+        data_type: DataType,
+        element: u32,
+        value: Value,
+        now: Tick,
+    ) -> Result<(), SetError> {
+        if self.find(data_type, element).is_none() {
+            return self.set(data_type, element, 0, now);
+        }
+        self.store(data_type, element, value, now);
         Ok(())
     }
 

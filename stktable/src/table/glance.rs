@@ -70,6 +70,12 @@ impl<'e> Glance<'e> {
         self.table.keys.hash(self.key_bytes())
     }
 
+    /// Returns the update sequence of the last change that was made here and not learned, 0 if there is none.
+    #[must_use]
+    pub fn update_seq(&self) -> u64 {
+        crate::index::updates::UpdateIndex::seq(self.entry)
+    }
+
     /// Returns how many references to the entry there are: those who track it, and others that hold it now.
     #[must_use]
     pub fn trackers(&self) -> u32 {

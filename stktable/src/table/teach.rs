@@ -56,6 +56,13 @@ impl StickTable {
         self.updates.last()
     }
 
+    /// Returns a sequence that tells what changed before this call from what changes after it: who changes an entry from now on gives it
+    /// an [`update_seq`](EntryRef::update_seq) above it, also where nobody has read the last change yet.
+    #[must_use]
+    pub fn mark_updates(&self) -> u64 {
+        self.updates.mark()
+    }
+
     /// Takes what every session has behind it out of the update order, where it has kept its place until now: entries whose latest change
     /// has a sequence of at most `upto`. Does so for at most `budget` entries; returns whether there are more.
     ///

@@ -4,6 +4,7 @@ use stktable::Tick;
 
 use super::event::{Reason, SessionError, SessionErrorKind};
 use super::roster::{PeerMemory, text};
+use super::sources::Present;
 use super::teach::Teach;
 use super::{Event, Session};
 use crate::peers::codec::{Hello, HelloReader, Status, StatusLine, StatusReader, Version};
@@ -90,6 +91,11 @@ impl Session {
         // None go between a process and its successor.
         self.timers.up(now, !self.is_local());
         self.events.push_back(Event::Up);
+        let peer = self.memory.as_ref().map_or(&b""[..], |memory| memory.name());
+        self.present = Present::begin(&self.roster, peer);
+        if self.present.is_some() {
+            self.request_resync();
+        }
     }
 
     /// Reads the hello, line by line so that an error knows where its line begins.

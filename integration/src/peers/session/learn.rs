@@ -13,11 +13,13 @@ use stktable::table::{Learned, Learning, TableFull, Value as TableValue};
 
 use super::Event;
 use super::roster::{Roster, text};
+use super::sources::Present;
 use super::status::Counters;
 use crate::peers::codec::{
     Ack, DecodeError, Decoder, Definition, Dict, Element, RawUpdate, ReceiveCache, SenderTable,
     Update, Value,
 };
+use crate::shared::Part;
 
 /// How often a full table is reported.
 const TABLE_FULL_MS: u64 = 10_000;
@@ -62,6 +64,7 @@ impl Incoming {
 pub(super) struct Desk<'a> {
     pub(super) now: Tick,
     pub(super) roster: &'a Roster,
+    pub(super) present: Option<&'a Present>,
     pub(super) counters: &'a mut Counters,
     pub(super) events: &'a mut VecDeque<Event>,
 }
@@ -98,10 +101,22 @@ impl<'u> Row<'u, '_> {
     }
 }
 
-/// Stores what an update says. Returns false if there was no room for its entry.
+/// Passes over updates of a table that is not learned.
+fn skip(
+    counters: &mut Counters,
+    row: &Row<'_, '_>,
+    read: Result<(), DecodeError>,
+) -> Option<Result<(), DecodeError>> {
+    counters.updates_skipped += row.updates.len() as u64;
+    Some(read)
+}
+
+/// Stores what an update says; with `tells` so that whoever reads the updates of the table is told. Returns false if there was no room
+/// for its entry.
 fn store(
     decoded: &Decoded<'_>,
     learned: Result<Learned<'_>, TableFull>,
+    tells: Option<Tick>,
     counters: &mut Counters,
 ) -> bool {
     let entry = match learned {
@@ -119,6 +134,10 @@ fn store(
             counters.names_refused += u64::from(!is_stored);
         }
     });
+    if let Some(now) = tells {
+        let entry = entry.entry();
+        entry.touch_for(entry.expires_in(now), now);
+    }
     counters.updates_learned += 1;
     true
 }
@@ -328,8 +347,16 @@ impl Learn {
         let read = read(&mut row);
         let mut full = 0;
         let (now, counters) = (desk.now, &mut *desk.counters);
-        ours.table().learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
-            full += u64::from(!store(decoded, learned, counters));
+        let (table, is_apart) = match ours.shared().part() {
+            Part::Shared => (&***ours.shared(), false),
+            Part::Apart(_) => match desk.present.and_then(|present| present.table(at)) {
+                Some(table) => (&***table, true),
+                None => return skip(counters, &row, read),
+            },
+            Part::Told | Part::ToldLast => return skip(counters, &row, read),
+        };
+        table.learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
+            full += u64::from(!store(decoded, learned, is_apart.then_some(now), counters));
         });
         if let Some(target) = ours.shared().target() {
             target.learn_many(&row.updates, Decoded::sought, now, store_as_is);

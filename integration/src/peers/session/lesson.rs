@@ -21,6 +21,7 @@ use super::roster::{PeerMemory, Roster};
 use super::status::Counters;
 use super::teach::{Pen, Teach, is_dying};
 use crate::peers::codec::Control;
+use crate::shared::Part;
 
 /// A lesson that the peer asked for.
 #[derive(Debug)]
@@ -70,6 +71,12 @@ impl Teach {
             };
             let table = ours.table();
             let (cursor, _) = self.table(lesson.at);
+            if matches!(ours.shared().part(), Part::ToldLast) {
+                // It speaks of how the other tables are, and they are told as they were.
+                lesson.upto.push(cursor);
+                lesson.at += 1;
+                continue;
+            }
             let walk = lesson.walk.get_or_insert_with(|| {
                 lesson.upto.push(table.begin_updates(0).unwrap_or(0).max(cursor));
                 Walk::new()

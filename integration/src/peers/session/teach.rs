@@ -18,6 +18,7 @@ use super::{OUT_MAX, TURN_UPDATES};
 use crate::peers::codec::{
     Ack, DecodeError, Definition, EncodeError, Rate, RawAck, SendCache, UpdateHeader, Value,
 };
+use crate::shared::Part;
 
 /// What a session has told the peer.
 #[derive(Debug)]
@@ -147,10 +148,35 @@ impl Teach {
     pub(super) fn push(&mut self, pen: &mut Pen<'_>) {
         let count = self.tables.len();
         let first = self.defined.map_or(0, |at| at + 1);
+        let mut last = None;
         for step in 0..count {
-            if pen.has_room() {
-                self.push_table((first + step) % count, pen);
+            let at = (first + step) % count;
+            match pen.roster.tables().get(at).map(|table| table.shared().part()) {
+                Some(Part::ToldLast) => last = Some(at),
+                _ if pen.has_room() => self.push_table(at, pen),
+                _ => {}
             }
+        }
+        if let Some(at) = last.filter(|_| pen.has_room()) {
+            self.push_last(at, pen);
+        }
+    }
+
+    /// Writes changes of a table that says something of the others, so that the peer reads it after what it speaks of.
+    fn push_last(&mut self, at: usize, pen: &mut Pen<'_>) {
+        let Some(before) = self.tables.get(at).cloned() else { return };
+        let (defined, size, sent) = (self.defined, pen.out.len(), pen.counters.updates_sent);
+        self.push_table(at, pen);
+        // Looked at after the values were read: what the others had by then is written, or this is taken back.
+        let others = pen.roster.tables().iter().zip(&self.tables).enumerate();
+        let is_behind = others.filter(|(other, _)| *other != at).any(|(_, (table, outgoing))| {
+            outgoing.upto.is_some() || table.table().last_update() > outgoing.cursor
+        });
+        if is_behind && let Some(outgoing) = self.tables.get_mut(at) {
+            *outgoing = before;
+            self.defined = defined;
+            pen.out.truncate(size);
+            pen.counters.updates_sent = sent;
         }
     }
 
