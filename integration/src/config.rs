@@ -12,6 +12,7 @@
 //! | section | read | the rest |
 //! | --- | --- | --- |
 //! | `peers` | `peer`, `server`, `bind`, `table`, `disabled`, `enabled` | see below |
+//! | `aggregations` | the same, and `from .local to .agg`, `combine`, `publish-every`, `source-timeout`, `lease` | see below |
 //! | `frontend`, `listen`, `backend` | `stick-table` | counted |
 //! | `global` | `localpeer`, `crt-base`, `ca-base`, `ssl-server-verify` | counted |
 //! | `defaults` | `stick-table`, to refuse it | counted |
@@ -22,6 +23,11 @@
 //!
 //! Words of our own stand in comments, `#stktabled: WORD ..`, so that one file serves HAProxy and us ([`Own`]). A word that is not
 //! known there is an error, too, and so is such a line outside of a `peers` section.
+//!
+//! An `aggregations` section is a `peers` section which makes sums of its tables ([`Aggregations`]); HAProxy's enterprise edition has one of
+//! that name. Its peers may be marked `local` (ourselves), `down` (a source; the others are none then) or `up` (no source), and `aggregator` (it makes
+//! sums itself, and is in only while they are whole). As lines of our
+//! own its words stand in a `peers` section too.
 //!
 //! # Decisions
 //!
@@ -48,6 +54,7 @@
 //! - Unix sockets and inherited descriptors are refused for now.
 
 mod address;
+mod aggregate;
 mod check;
 mod conditional;
 mod diagnostic;
@@ -65,6 +72,7 @@ use std::sync::Arc;
 use stktable::Declaration;
 
 pub use address::{Address, AddressError, Host};
+pub use aggregate::{Aggregations, FromTo, SetupAggregate, Tier};
 pub use diagnostic::{ConfigError, Diagnostic, Location, Severity};
 pub use load::{FILE_MAX, files, load};
 pub use own::Own;
@@ -146,6 +154,10 @@ pub struct PeersSection {
     pub bind_tls: TlsWords,
     /// What its lines of our own say.
     pub own: Own,
+    /// Whether it is called `aggregations`.
+    pub is_aggregations: bool,
+    /// What it says of sums over its peers, if it says anything.
+    pub aggregations: Option<Aggregations>,
     /// Its own tables, in order.
     pub tables: Vec<Table>,
 }
@@ -160,6 +172,10 @@ pub struct Peer {
     pub address: Option<Address>,
     /// What its line and the `default-server` lines before it say of TLS.
     pub tls: TlsWords,
+    /// What it is to an aggregator, if its line in an `aggregations` section says so.
+    pub tier: Option<Tier>,
+    /// Whether it is an aggregator itself, whose tables count as a source's only while its lease says that they are whole.
+    pub aggregator: bool,
     /// Where its name stands.
     pub at: Location,
 }

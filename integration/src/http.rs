@@ -121,7 +121,11 @@ fn router(observed: Arc<Observed>) -> Router {
 }
 
 async fn metrics(State(observed): State<Arc<Observed>>) -> impl IntoResponse {
-    let text = metrics::render(&observed.tables.all(), observed.peers.status());
+    let text = metrics::render(
+        &observed.tables.all(),
+        observed.peers.status(),
+        observed.peers.aggregates(),
+    );
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
 }
 

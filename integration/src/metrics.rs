@@ -18,6 +18,11 @@
 //! | `stktable_peer_updates_sent_total`, `..._learned_total`, `..._refused_total` | `section`, `peer` | of the session that is up |
 //! | `stktable_peer_lag_updates` | `section`, `peer`, `table` | updates that the peer has not been sent |
 //! | `stktable_peer_unacked_updates`, `stktable_peer_unacked_seconds` | `section`, `peer`, `table` | updates that it has not acknowledged, and for how long the oldest of them has waited |
+//! | `stktable_aggregate_complete`, `stktable_aggregate_sources`, `..._sources_expected`, `..._pass_seconds` | `table` | sums over peers: whether they are whole, sources that are in, and that should be; how long the last pass took |
+//! | `stktable_aggregate_combined_total`, `..._published_total`, `..._refreshed_total`, `..._refused_total`, `..._saturated_total` | `table` | keys combined, sums told because they differed, told again, without room; values cut to what their type holds |
+//! | `stktable_aggregate_source_in`, `..._source_entries`, `..._source_behind_updates` | `table`, `peer` | one source |
+
+mod aggregates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +35,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use stktable::table::Metrics as TableMetrics;
 
+use crate::aggregate::AggregateStatus;
 use crate::peers::driver::{PeerStatus, SectionStatus, TableLag};
 use crate::peers::resync::ResyncState;
 use crate::peers::session::{SessionStatus, Stage};
@@ -40,10 +46,15 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Returns the numbers of these tables and sections as they are now.
 #[must_use]
-pub fn render(tables: &[Arc<SharedTable>], sections: Vec<SectionStatus>) -> String {
+pub fn render(
+    tables: &[Arc<SharedTable>],
+    sections: Vec<SectionStatus>,
+    aggregates: Vec<Arc<AggregateStatus>>,
+) -> String {
     let tables = tables.iter().map(|table| (table.declaration().local_name(), table.metrics()));
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Snapshot { tables: tables.collect(), sections }));
+    let tables = tables.collect();
+    registry.register_collector(Box::new(Snapshot { tables, sections, aggregates }));
     let mut text = String::new();
     // Writing to memory does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
@@ -55,6 +66,7 @@ pub fn render(tables: &[Arc<SharedTable>], sections: Vec<SectionStatus>) -> Stri
 struct Snapshot {
     tables: Vec<(String, TableMetrics)>,
     sections: Vec<SectionStatus>,
+    aggregates: Vec<Arc<AggregateStatus>>,
 }
 
 /// Name, help, and what is read of a `T`.
@@ -247,7 +259,8 @@ impl Collector for Snapshot {
         family(to, "stktable_peer_unacked_updates", help, Gauge, unacked)?;
         let help = "For how long the oldest update has waited that the peer has not acknowledged";
         let waited = self.unacked(|lag| number(lag.waited_ms) / 1e3);
-        family(to, "stktable_peer_unacked_seconds", help, Gauge, waited)
+        family(to, "stktable_peer_unacked_seconds", help, Gauge, waited)?;
+        aggregates::encode(&self.aggregates, to)
     }
 }
 
@@ -280,7 +293,18 @@ mod tests {
             connections: 3,
             ..SectionStatus::default()
         };
-        render(&[table], vec![section])
+        let source = crate::aggregate::SourceStatus {
+            peer: "b".to_owned(),
+            up: true,
+            ..crate::aggregate::SourceStatus::default()
+        };
+        let aggregate = AggregateStatus {
+            into: "mesh/t.agg".to_owned(),
+            sources: vec![source],
+            saturated: 7,
+            ..AggregateStatus::default()
+        };
+        render(&[table], vec![section], vec![Arc::new(aggregate)])
     }
 
     /// The names in a text of metrics, or in what asks for them.
@@ -300,6 +324,8 @@ mod tests {
             "stktable_peer_connected{section=\"mesh\",peer=\"b \\\"x\\\"\"} 1.0",
             "stktable_peer_unacked_seconds{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 1.5",
             "stktable_peer_lag_updates{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 0.0",
+            "stktable_aggregate_saturated_total{table=\"mesh/t.agg\"} 7.0",
+            "stktable_aggregate_source_in{table=\"mesh/t.agg\",peer=\"b\"} 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }

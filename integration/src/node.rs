@@ -5,6 +5,7 @@
 //!                                                      sections, each with its tables
 //! ```
 
+mod aggregates;
 mod peers;
 mod reload;
 mod tls;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::aggregate::AggregateStatus;
 use crate::clock::Clock;
 use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection};
 use crate::expiry;
@@ -25,6 +27,7 @@ use crate::peers::session::LearnTables;
 use crate::shared::{SharedTable, TableSet};
 use crate::tls::TlsError;
 
+use aggregates::Running;
 pub use peers::Peers;
 pub use reload::Reloaded;
 use tls::SectionTls;
@@ -85,7 +88,8 @@ pub struct Node {
     tables: Vec<Arc<SharedTable>>,
     set: Arc<TableSet>,
     sections: Vec<Arc<Section>>,
-    expiry: JoinSet<()>,
+    aggregates: Vec<Running>,
+    tasks: JoinSet<()>,
     /// What runs, for comparison with what is to be run.
     setup: Setup,
 }
@@ -132,6 +136,7 @@ impl Node {
         }
         let set = TableSet::new(tables.clone());
         let loaded = tls::load(setup).map_err(StartError::Config)?;
+        let aggregates = aggregates::prepare(setup, &tables, &set);
         fill(&tables).await;
         let mut sections = Vec::with_capacity(setup.sections.len());
         for (section, tls) in setup.sections.iter().zip(loaded) {
@@ -148,7 +153,7 @@ impl Node {
             let remotes = section.remotes.iter().zip(calls);
             let settings = SectionSettings {
                 name: section.name.clone(),
-                local_peer: setup.local_peer.clone(),
+                local_peer: section.local_peer.clone(),
                 listen: listen(section).await?.into_iter().map(listens).collect(),
                 remote_peers: remotes
                     .map(|(remote, tls)| RemotePeer {
@@ -173,11 +178,12 @@ impl Node {
             let failed = |error| StartError::Section { at: section.at.clone(), error };
             sections.push(Arc::new(started.map_err(failed)?));
         }
-        let mut expiry = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for table in &tables {
-            expiry.spawn(expiry::run(Arc::clone(table), clock));
+            tasks.spawn(expiry::run(Arc::clone(table), clock));
         }
-        Ok(Self { tables, set, sections, expiry, setup: setup.clone() })
+        let aggregates = aggregates::run(aggregates, &mut tasks, clock);
+        Ok(Self { tables, set, sections, aggregates, tasks, setup: setup.clone() })
     }
 
     /// Returns the tables, and those that are learned from peers as they come.
@@ -219,7 +225,16 @@ impl Node {
     /// Returns who knows the peers, for the runtime API. It does not keep the sections running.
     #[must_use]
     pub fn peers(&self) -> Peers {
-        Peers::new(self.sections.iter().map(Arc::downgrade).collect::<Vec<Weak<_>>>())
+        let aggregates = self.aggregates.iter().map(|running| Arc::clone(&running.status));
+        Peers::new(
+            self.sections.iter().map(Arc::downgrade).collect::<Vec<Weak<_>>>(),
+            aggregates.collect(),
+        )
+    }
+
+    /// Returns how the sums over peers are.
+    pub fn aggregates(&self) -> impl Iterator<Item = Arc<AggregateStatus>> {
+        self.aggregates.iter().map(|running| running.status.load_full())
     }
 
     /// Closes the connections to peers, and ends every task.
@@ -230,7 +245,7 @@ impl Node {
                 section.stop().await;
             }
         }
-        self.expiry.shutdown().await;
+        self.tasks.shutdown().await;
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `set table NAME key KEY [data.TYPE VALUE]...` | creates the entry if it is not there, sets values, tells peers |
 //! | `clear table NAME [key KEY \| data.TYPE OP VALUE ...]` | removes entries; peers are not told |
 //! | `show peers [SECTION]` | the peers and what they were told |
+//! | `show aggregate [SECTION]` | the sums over peers: which sources are in, what is missing, how far behind they are |
 //! | `show info` | name, version, process id, time since the start |
 //! | `help`, `prompt`, `quit` | the commands; a session of several; its end |
 //!
@@ -125,6 +126,13 @@ impl FromStr for Level {
 pub trait PeersStatus: Send + Sync {
     /// Writes lines on every `peers` section, or on the one of this name. Returns whether there is one of it.
     fn show_peers(&self, section: Option<&str>, out: &mut String) -> bool;
+
+    /// Writes lines on every table that is made of what peers say of another, or on those of the section of this name. Returns whether
+    /// there is such a section.
+    fn show_aggregates(&self, section: Option<&str>, out: &mut String) -> bool {
+        let _ = out;
+        section.is_none()
+    }
 }
 
 /// There are no peers.
@@ -175,6 +183,7 @@ impl Api {
             [b"set", b"table", rest @ ..] => self.set_table(rest, level, now),
             [b"clear", b"table", rest @ ..] => self.clear_table(rest, level, now),
             [b"show", b"peers", rest @ ..] => Ok(self.show_peers(rest)),
+            [b"show", b"aggregate" | b"aggregates", rest @ ..] => Ok(self.show_aggregates(rest)),
             [b"show", b"info", ..] => Ok(Reply::text(show::info(self.started, now))),
             [b"help", ..] => Ok(Reply::text(show::HELP)),
             [b"prompt"] => Ok(Reply { then: Then::Prompt, ..Reply::text("") }),
@@ -191,6 +200,13 @@ impl Api {
     fn table(&self, name: &[u8]) -> Result<Arc<SharedTable>, parse::Refusal> {
         let name = str::from_utf8(name).map_err(|_| parse::Refusal::NoSuchTable)?;
         self.tables.find(name).ok_or(parse::Refusal::NoSuchTable)
+    }
+
+    fn show_aggregates(&self, words: &[&[u8]]) -> Reply {
+        let section = words.first().map(|name| String::from_utf8_lossy(name).into_owned());
+        let mut out = String::new();
+        let found = self.peers.show_aggregates(section.as_deref(), &mut out);
+        Reply::text(if found { out } else { "No such section\n".to_owned() })
     }
 
     fn show_peers(&self, words: &[&[u8]]) -> Reply {

@@ -225,4 +225,13 @@ impl TableSet {
             tables
         });
     }
+
+    /// Removes one.
+    pub fn remove(&self, table: &Arc<SharedTable>) {
+        self.tables.rcu(|tables| {
+            let mut tables = Vec::clone(tables);
+            tables.retain(|other| !Arc::ptr_eq(other, table));
+            tables
+        });
+    }
 }

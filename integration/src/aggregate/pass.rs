@@ -16,7 +16,7 @@ use stktable::{DataType, Key, KeySpec, Tick};
 use super::combine::{Element, Sum, same};
 use super::reader::Reader;
 use super::status::{AggregateStatus, SourceStatus};
-use super::{LEASE_KEY_LEN, LEASE_RENEW_MS, Settings, Sources};
+use super::{LEASE_KEY_LEN, LEASE_MS, LEASE_RENEW_MS, Settings, Sources};
 use crate::shared::SharedTable;
 
 /// Keys that are combined in one step.
@@ -32,6 +32,8 @@ pub struct Aggregate {
     sources: Arc<Sources>,
     into: Arc<SharedTable>,
     lease: Option<(Arc<SharedTable>, Key)>,
+    /// The key under which sources that make sums themselves say whether theirs are whole.
+    source_key: Option<Key>,
     settings: Settings,
     elements: Vec<Element>,
     readers: Vec<Reader>,
@@ -43,12 +45,20 @@ pub struct Aggregate {
     /// Whether this pass may end complete.
     may_complete: bool,
     renewed_at: Option<Tick>,
+    /// Until then nothing is told but the lease: what a source that makes sums itself says now may be less than the whole, and some
+    /// peer may still have a lease of before.
+    hold_until: Option<Tick>,
     /// The walk over what is told again.
     refresh: Option<Walk>,
     refresh_at: Tick,
     status: AggregateStatus,
     keys: Vec<Key>,
     sums: Vec<Sum>,
+}
+
+/// The key of a table in lease tables.
+fn lease_key(name: &str) -> Option<Key> {
+    KeySpec::string(LEASE_KEY_LEN).and_then(|spec| spec.key(name.as_bytes())).ok()
 }
 
 /// What a pass is at.
@@ -81,9 +91,10 @@ impl Aggregate {
         let mut rules: Vec<_> =
             elements.iter().map(|element| (element.from, element.rule, element.into)).collect();
         rules.dedup();
+        let source_name = from.declaration().name.clone();
         let (section, from) = (section.into(), from.declaration().local_name());
-        let name = into.declaration().name.clone();
-        let key = KeySpec::string(LEASE_KEY_LEN).and_then(|spec| spec.key(name.as_bytes()));
+        let key = lease_key(&into.declaration().name);
+        let source_key = lease_key(&source_name);
         let status = AggregateStatus {
             section: section.clone(),
             from: from.clone(),
@@ -96,7 +107,8 @@ impl Aggregate {
             from,
             sources,
             into,
-            lease: lease.zip(key.ok()),
+            lease: lease.zip(key),
+            source_key,
             settings,
             elements,
             readers: Vec::new(),
@@ -105,6 +117,7 @@ impl Aggregate {
             complete: false,
             may_complete: false,
             renewed_at: None,
+            hold_until: None,
             refresh: None,
             refresh_at: Tick(0),
             status,
@@ -147,10 +160,18 @@ impl Aggregate {
     pub fn step(&mut self, now: Tick) -> bool {
         // Rates keep even dates only: so what was written is what is compared.
         let now = Tick(now.0 & !1);
-        self.check_sources();
+        self.check_sources(now);
         match self.phase {
             Phase::Idle => {
-                self.begin(now);
+                if self.hold_until.is_none_or(|until| until <= now) {
+                    self.hold_until = None;
+                    self.begin(now);
+                }
+                if self.hold_until.is_some() {
+                    self.note(now);
+                    self.renew(now);
+                    return false;
+                }
                 self.phase = Phase::Changed(0);
             }
             Phase::Changed(at) => {
@@ -195,6 +216,9 @@ impl Aggregate {
     #[must_use]
     pub fn next_due(&self) -> Tick {
         let renew = self.renewed_at.map_or(Tick(0), |at| at + LEASE_RENEW_MS);
+        if let Some(until) = self.hold_until {
+            return renew.min(until);
+        }
         let timeout = self.settings.source_timeout_ms;
         self.readers.iter().filter_map(|reader| reader.over_at(timeout)).fold(renew, Tick::min)
     }
@@ -207,13 +231,19 @@ impl Aggregate {
     }
 
     /// Says that sources are missing as soon as they are, in the middle of a pass too.
-    fn check_sources(&mut self) {
+    fn check_sources(&mut self, now: Tick) {
         if (self.complete || self.may_complete)
-            && self.readers.iter().any(|reader| reader.removed || !reader.source.has_told())
+            && !self.readers.iter().all(|reader| reader.is_in(self.source_key.as_ref(), now))
         {
             self.may_complete = false;
             if std::mem::take(&mut self.complete) {
                 self.renewed_at = None;
+                let makes_sums = |reader: &Reader| {
+                    reader.source.lease().is_some() && !reader.is_in(self.source_key.as_ref(), now)
+                };
+                if self.readers.iter().any(makes_sums) {
+                    self.hold_until = Some(now + LEASE_MS);
+                }
             }
         }
     }
@@ -233,16 +263,17 @@ impl Aggregate {
             }
         }
         let timeout = self.settings.source_timeout_ms;
-        self.readers.iter_mut().for_each(|reader| reader.begin(timeout, now));
+        let key = self.source_key.as_ref();
+        self.readers.iter_mut().for_each(|reader| reader.begin(timeout, key, now));
         self.may_complete = self.readers.iter().all(|reader| reader.has_told || reader.removed);
-        self.check_sources();
+        self.check_sources(now);
         if !self.may_complete && std::mem::take(&mut self.complete) {
             self.renewed_at = None;
         }
     }
 
     fn end(&mut self, now: Tick) {
-        self.check_sources();
+        self.check_sources(now);
         let took = now.since(self.begun_at);
         let before = self.complete;
         self.complete = self.may_complete && took <= FRESH_MS && !self.readers.is_empty();
@@ -252,18 +283,24 @@ impl Aggregate {
         }
         self.status.passes += 1;
         self.status.pass_ms = took;
+        self.note(now);
+        self.renew(now);
+    }
+
+    /// Notes how it is, for whoever asks.
+    fn note(&mut self, now: Tick) {
         self.status.complete = self.complete;
         let source = |reader: &Reader| SourceStatus {
             peer: reader.source.peer(),
             up: reader.source.is_up(),
             told: reader.source.has_told(),
+            whole: reader.is_in(self.source_key.as_ref(), now),
             counts: reader.counts,
             lost_ms: reader.lost_at.map(|at| now.since(at)),
             keys: reader.table().used(),
             behind: reader.behind(),
         };
         self.status.sources = self.readers.iter().map(source).collect();
-        self.renew(now);
     }
 
     /// Writes the lease when it is time.

@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use stktable::table::Walk;
-use stktable::{Key, StickTable, Tick};
+use stktable::{DataType, Key, StickTable, Tick};
 
 use crate::peers::session::Source;
+use crate::shared::SharedTable;
 
 /// One source, how far it has been read, and whether it counts.
 #[derive(Debug)]
@@ -53,9 +54,19 @@ impl Reader {
         self.source.table()
     }
 
+    /// Whether it has told everything, and that is the whole of what it speaks of: where it makes sums itself, its lease says so.
+    pub(super) fn is_in(&self, key: Option<&Key>, now: Tick) -> bool {
+        let is_whole = |lease: &SharedTable| {
+            key.and_then(|key| lease.get(key, now)?.read(DataType::Gpt0, 0, now)) == Some(1)
+        };
+        !self.removed
+            && self.source.has_told()
+            && self.source.lease().is_none_or(|lease| is_whole(lease))
+    }
+
     /// Looks at how the source is, and how far it can be read.
-    pub(super) fn begin(&mut self, timeout_ms: u32, now: Tick) {
-        self.has_told = self.source.has_told() && !self.removed;
+    pub(super) fn begin(&mut self, timeout_ms: u32, key: Option<&Key>, now: Tick) {
+        self.has_told = self.is_in(key, now);
         // After that look: what it told until then is below.
         self.upto = self.table().begin_updates(self.cursor);
         let mut upto = self.source.take_gone();

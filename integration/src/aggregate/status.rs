@@ -53,6 +53,8 @@ pub struct SourceStatus {
     pub up: bool,
     /// Whether it has told everything since then.
     pub told: bool,
+    /// Whether that is the whole of what it speaks of: not where it makes sums itself, of sources that it lacks.
+    pub whole: bool,
     /// Whether what it told last is part of the sums.
     pub counts: bool,
     /// For how long it has had no session, in milliseconds.
@@ -67,6 +69,6 @@ impl SourceStatus {
     /// Returns whether it is in the sums with everything it has.
     #[must_use]
     pub const fn is_in(&self) -> bool {
-        self.up && self.told && self.counts
+        self.up && self.told && self.whole && self.counts
     }
 }

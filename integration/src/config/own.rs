@@ -18,6 +18,7 @@
 use ipnet::IpNet;
 use stktable::declare::Word;
 
+use super::aggregate;
 use super::reader::Reader;
 use super::tls::Named;
 use crate::peers::session::Limits;
@@ -72,6 +73,10 @@ impl Reader<'_> {
         let Some(mut own) = self.config.peers.last().map(|section| section.own.clone()) else {
             return;
         };
+        if aggregate::WORDS.contains(&first.text) {
+            self.aggregate_line(words);
+            return;
+        }
         match first.text {
             "accept-from" => self.networks(words, &mut own.networks),
             "learn-tables" => self.learn_tables(words, &mut own.learn),
@@ -132,7 +137,8 @@ impl Reader<'_> {
                 self.error(
                     first,
                     "not known in a line of stktabled's own; expected accept-from, accept-peers, verify-peer-names, \
-                     max-sessions, hello-timeout, max-message, max-tables, max-names, learn-tables or resolve-every",
+                     max-sessions, hello-timeout, max-message, max-tables, max-names, learn-tables, resolve-every, or of sums \
+                     from, combine, publish-every, source-timeout or lease",
                 );
                 None
             }
@@ -209,7 +215,7 @@ fn set<T>(slot: &mut T, value: T) -> Option<&'static str> {
 const SIZES: [(&str, u64); 3] = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
 
 /// Returns a time in milliseconds, which it is in without a unit.
-fn time_ms(text: &str) -> Option<u32> {
+pub(super) fn time_ms(text: &str) -> Option<u32> {
     number(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)])
 }
 

@@ -3,6 +3,7 @@
 use stktable::declare::Word;
 
 use super::address::Address;
+use super::aggregate::{Tier, WORDS};
 use super::reader::Reader;
 use super::tls::{Side, TlsWords};
 use super::{Bind, Peer};
@@ -128,6 +129,12 @@ impl Reader<'_> {
                  expected a section without `shards`",
             ),
             "log" | "no" | "default" => self.config.ignored_lines += 1,
+            word if self.is_aggregations() && WORDS.contains(&word) => self.aggregate_line(words),
+            _ if self.is_aggregations() => self.error(
+                first,
+                "not known in an aggregations section; expected peer, server, bind, table, from, combine, publish-every, \
+                 source-timeout, lease, disabled, enabled, default-bind, default-server or log",
+            ),
             _ => self.error(
                 first,
                 "not known in a peers section; expected peer, server, bind, table, disabled, enabled, \
@@ -143,6 +150,8 @@ impl Reader<'_> {
             self.mixed(first);
         }
         let name = self.name(words, "a peer");
+        let (words, tier, aggregator) = self.tier(words);
+        let words = words.as_slice();
         // An option may follow at once: with `bind` the local peer has no address.
         let given = words.get(2).filter(|word| effect(word.text).is_none());
         let options = words.get(2 + usize::from(given.is_some())..).unwrap_or_default();
@@ -164,8 +173,35 @@ impl Reader<'_> {
             self.error(words[1], message);
         }
         if let Some(section) = self.config.peers.last_mut() {
-            section.peers.push(Peer { name: name.to_owned(), address, tls, at });
+            section.peers.push(Peer { name: name.to_owned(), address, tls, tier, aggregator, at });
         }
+    }
+
+    fn is_aggregations(&self) -> bool {
+        self.config.peers.last().is_some_and(|section| section.is_aggregations)
+    }
+
+    /// Takes the words out that say what a peer is to an aggregator.
+    fn tier<'w>(&mut self, words: &[Word<'w>]) -> (Vec<Word<'w>>, Option<Tier>, bool) {
+        let (mut tier, mut aggregator) = (None, false);
+        if !self.is_aggregations() {
+            return (words.to_vec(), tier, aggregator);
+        }
+        let mut rest = Vec::with_capacity(words.len());
+        for (at, word) in words.iter().enumerate() {
+            if at > 1 && word.text == "aggregator" {
+                aggregator = true;
+                continue;
+            }
+            match Tier::from_word(word.text).filter(|_| at > 1) {
+                Some(_) if tier.is_some() => {
+                    self.error(*word, "a peer is one of local, down and up; expected one of them");
+                }
+                Some(found) => tier = Some(found),
+                None => rest.push(*word),
+            }
+        }
+        (rest, tier, aggregator)
     }
 
     fn bind(&mut self, words: &[Word<'_>]) {

@@ -18,9 +18,10 @@ const ERRORS_MAX: usize = 1000;
 /// The most warnings that are kept.
 const WARNINGS_MAX: usize = 1000;
 
-/// Every word that begins a section, of HAProxy 2.6 and of what came later.
-const SECTIONS: [&str; 22] = [
+/// Every word that begins a section, of HAProxy 2.6, of what came later, and of its enterprise edition what is read here.
+const SECTIONS: [&str; 23] = [
     "acme",
+    "aggregations",
     "backend",
     "cache",
     "crt-store",
@@ -201,7 +202,9 @@ impl<'c> Reader<'c> {
         if line.backslash {
             line = Line::read(contents, start, true, &variable);
         }
-        if self.blocks.is_open() && (!header || keyword == "peers") {
+        if self.blocks.is_open()
+            && (!header || matches!(keyword.as_str(), "peers" | "aggregations"))
+        {
             self.config.ignored_lines += 1;
             if header {
                 self.blocks.section();
@@ -298,7 +301,7 @@ impl<'c> Reader<'c> {
             "frontend" => self.proxy(ProxyKind::Frontend, words),
             "listen" => self.proxy(ProxyKind::Listen, words),
             "backend" => self.proxy(ProxyKind::Backend, words),
-            "peers" => self.peers_section(words),
+            "peers" | "aggregations" => self.peers_section(words),
             _ => Section::Skipped,
         };
         if matches!(self.section, Section::Skipped) {
@@ -338,6 +341,8 @@ impl<'c> Reader<'c> {
             bind: Vec::new(),
             bind_tls: TlsWords::default(),
             own: Own::default(),
+            is_aggregations: words[0].text == "aggregations",
+            aggregations: None,
             tables: Vec::new(),
         });
         Section::Peers

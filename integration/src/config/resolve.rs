@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use stktable::Declaration;
 
+use super::aggregate::{self, SetupAggregate, Tier};
 use super::check::listed;
 use super::diagnostic::{ConfigError, Diagnostic, Location};
 use super::own::Own;
@@ -32,6 +33,8 @@ pub struct SetupSection {
     pub name: String,
     /// Where it begins.
     pub at: Location,
+    /// Our own name in it.
+    pub local_peer: String,
     /// Where we listen: the addresses of `bind`, or the local peer's own; at least one.
     pub listen: Vec<Address>,
     /// How we listen, where that is in TLS.
@@ -43,6 +46,14 @@ pub struct SetupSection {
     /// The positions in [`Setup::tables`] of what is shared with them: the section's own tables, and those of
     /// the proxies that name it.
     pub tables: Vec<usize>,
+    /// Those that are made of what the sources say of others.
+    pub aggregates: Vec<SetupAggregate>,
+    /// The position of the table that says whether they are whole.
+    pub lease: Option<usize>,
+    /// The peers they are made of.
+    pub sources: Vec<String>,
+    /// Those of them that make sums themselves.
+    pub aggregators: Vec<String>,
 }
 
 /// A peer to call, and to be called by.
@@ -106,6 +117,12 @@ impl Config {
             let write_to = write_to.and_then(|name| position.get(name).copied());
             tables.push(SetupTable { declaration, at: table.at.clone(), section, write_to });
         }
+        let named = |name: &str| self.section(name);
+        for (at, section) in sections.iter_mut().enumerate() {
+            if let Some(declared) = named(&section.name) {
+                aggregate::resolve(declared, section, at, &mut tables, &mut errors, &mut warnings);
+            }
+        }
         for section in &sections {
             wire_names(section, &tables, &mut errors);
         }
@@ -125,6 +142,8 @@ fn run(
 ) -> SetupSection {
     let mut listen: Vec<_> = section.bind.iter().map(|bind| bind.address.clone()).collect();
     let mut remotes = Vec::new();
+    let marked = section.peers.iter().find(|peer| peer.tier == Some(Tier::Local));
+    let local_peer = marked.map_or(local_peer, |peer| peer.name.as_str());
     let local = section.peers.iter().find(|peer| peer.name == local_peer);
     match local {
         None => {
@@ -190,11 +209,16 @@ fn run(
     SetupSection {
         name: section.name.clone(),
         at: section.at.clone(),
+        local_peer: local_peer.to_owned(),
         listen,
         tls,
         own: section.own.clone(),
         remotes,
         tables: Vec::new(),
+        aggregates: Vec::new(),
+        lease: None,
+        sources: Vec::new(),
+        aggregators: Vec::new(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What `show peers` says: the layout of HAProxy, with what is known here.
 
 use std::fmt::{self, Write as _};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
+
+use crate::aggregate::AggregateStatus;
 use crate::peers::driver::{PeerStatus, Section, SectionStatus};
 use crate::peers::resync::ResyncState;
 use crate::peers::session::{SessionStatus, Stage};
@@ -12,11 +15,21 @@ use crate::runtime_api::PeersStatus;
 #[derive(Debug)]
 pub struct Peers {
     sections: Vec<Weak<Section>>,
+    aggregates: Vec<Arc<ArcSwap<AggregateStatus>>>,
 }
 
 impl Peers {
-    pub(super) const fn new(sections: Vec<Weak<Section>>) -> Self {
-        Self { sections }
+    pub(super) const fn new(
+        sections: Vec<Weak<Section>>,
+        aggregates: Vec<Arc<ArcSwap<AggregateStatus>>>,
+    ) -> Self {
+        Self { sections, aggregates }
+    }
+
+    /// Returns how the sums over peers are.
+    #[must_use]
+    pub fn aggregates(&self) -> Vec<Arc<AggregateStatus>> {
+        self.aggregates.iter().map(|status| status.load_full()).collect()
     }
 
     /// Returns what there is to know of the sections that still run.
@@ -38,6 +51,67 @@ impl PeersStatus for Peers {
         }
         found
     }
+
+    fn show_aggregates(&self, section: Option<&str>, out: &mut String) -> bool {
+        let mut found = section.is_none();
+        for status in self.aggregates() {
+            if section.is_none_or(|name| name == status.section) {
+                found = true;
+                // Writing to memory does not fail.
+                let _ = show_aggregate(&status, out);
+            }
+        }
+        found
+    }
+}
+
+fn show_aggregate(status: &AggregateStatus, out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "id={} from={} section={} complete={} sources_in={} sources_expected={}",
+        status.into,
+        status.from,
+        status.section,
+        u8::from(status.complete),
+        status.sources_in(),
+        status.sources.len()
+    )?;
+    writeln!(
+        out,
+        "  passes={} pass={}ms combined={} published={} refreshed={} refused={} saturated={}",
+        status.passes,
+        status.pass_ms,
+        status.combined,
+        status.published,
+        status.refreshed,
+        status.refused,
+        status.saturated
+    )?;
+    for source in &status.sources {
+        let state = match () {
+            () if source.is_in() => "in",
+            () if source.up && source.counts => "learning",
+            () if source.counts => "lost",
+            () => "out",
+        };
+        write!(
+            out,
+            "  id={} state={state} keys={} behind={}",
+            source.peer, source.keys, source.behind
+        )?;
+        match source.lost_ms {
+            Some(ms) if !source.up => writeln!(out, " lost={ms}ms")?,
+            _ => writeln!(out)?,
+        }
+    }
+    write!(out, "  rules:")?;
+    for (from, rule, into) in &status.rules {
+        write!(out, " {rule}({from})")?;
+        if from != into {
+            write!(out, "={into}")?;
+        }
+    }
+    writeln!(out)
 }
 
 fn show(section: &SectionStatus, out: &mut String) -> fmt::Result {

@@ -43,6 +43,8 @@ impl Node {
             let Some(at) = self.setup.sections.iter().position(|old| old.name == new.name) else {
                 continue;
             };
+            // A source is known before its session comes up.
+            self.aggregates.iter().for_each(|running| running.reload(new, &self.set));
             self.reload_section(at, new, tls, &mut reloaded);
         }
         // Those of sessions and listeners that stay. What cannot be used was told above.
@@ -124,6 +126,17 @@ impl Node {
                         let own = &section.own;
                         (own.bind_names, own.limits, own.learn, own.resolve_ms)
                     };
+                    let combined = |section: &SetupSection, setup: &Setup| {
+                        let name = |at: usize| {
+                            setup.tables.get(at).map(|table| table.declaration.local_name())
+                        };
+                        let each = section.aggregates.iter();
+                        each.map(|each| (name(each.from), name(each.into), each.settings.clone()))
+                            .collect::<Vec<_>>()
+                    };
+                    if combined(old, &self.setup) != combined(section, new) {
+                        tell(&section.at, &section.name, "what is made of its tables has changed");
+                    }
                     if named(old) != named(section) || own(old) != own(section) {
                         tell(&section.at, &section.name, "its limits or who may call have changed");
                     }

@@ -35,10 +35,10 @@ pub use names::{Lookup, Names, Resolve, SystemResolver};
 pub use status::{PeerStatus, SectionStatus, TableLag};
 
 use super::resync::ResyncState;
-use super::session::{LearnTables, Limits, Roster, RosterError};
+use super::session::{LearnTables, Limits, Roster, RosterError, RosterTable};
 use crate::clock::Clock;
 use crate::config::Address;
-use crate::shared::SharedTable;
+use crate::shared::{Part, SharedTable};
 use crate::tls::{Connector, TlsError};
 use hub::Hub;
 
@@ -156,6 +156,11 @@ impl Section {
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             local_addrs.push(listener.local_addr().map_err(failed)?);
             listeners.push((listener, Arc::new(listen)));
+        }
+        let shared = |table: &RosterTable| matches!(table.shared().part(), Part::Shared);
+        if roster.learn().is_none() && !roster.tables().iter().any(shared) {
+            // Nothing is learned that could be taught: a lesson is never a part of what there is.
+            roster.set_up_to_date();
         }
         let hub = Hub::new(roster, clock, names);
         let mut kept = Vec::with_capacity(listeners.len());

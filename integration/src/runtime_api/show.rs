@@ -15,6 +15,7 @@ pub(super) const HELP: &str = "\
 The following commands are valid:
   clear table <table> [<filter>]*         : remove entries from a table (filter: data/key)
   set table <table> key <k> [data.* <v>]* : update or create a table entry's data
+  show aggregate [section]                : report which sources are in the sums over peers, and what is missing
   show info                               : report information about the running process
   show peers [dict|-] [section]           : dump some information about all the peers or this peers section
   show table <table> [<filter>]*          : report table usage stats or dump this table's contents (filter: data/key)

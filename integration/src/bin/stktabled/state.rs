@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use stktable_integration::shared::Part;
 use stktable_integration::state::{self, Saved, StateError};
 use stktable_integration::{Clock, SharedTable};
 use tokio::task::{JoinError, spawn_blocking};
@@ -21,6 +22,11 @@ pub(crate) struct StateFile {
     clock: Clock,
 }
 
+/// The tables whose entries nobody else has: sums are made anew of what the sources say.
+fn kept(tables: &[Arc<SharedTable>]) -> Vec<Arc<SharedTable>> {
+    tables.iter().filter(|table| matches!(table.part(), Part::Shared)).cloned().collect()
+}
+
 impl StateFile {
     pub(crate) fn new(path: PathBuf, every: Option<Duration>, clock: Clock) -> Self {
         Self { path, every: every.unwrap_or(EVERY), clock }
@@ -29,7 +35,7 @@ impl StateFile {
     /// Fills the tables, and says what came of it. A file that is not as it was written is put aside, not overwritten; the tables are
     /// empty then, and peers may fill them.
     pub(crate) async fn load(&self, tables: &[Arc<SharedTable>]) {
-        let (path, clock, tables) = (self.path.clone(), self.clock, tables.to_vec());
+        let (path, clock, tables) = (self.path.clone(), self.clock, kept(tables));
         let loaded =
             spawn_blocking(move || state::load(&tables, &path, clock.now(), clock.wall())).await;
         match flatten(loaded) {
@@ -75,7 +81,7 @@ impl StateFile {
 
     /// Writes the file, and says so.
     pub(crate) async fn save(&self, tables: &[Arc<SharedTable>]) {
-        let (path, clock, tables) = (self.path.clone(), self.clock, tables.to_vec());
+        let (path, clock, tables) = (self.path.clone(), self.clock, kept(tables));
         let saved: Result<Result<Saved, StateError>, JoinError> =
             spawn_blocking(move || state::save(&tables, &path, clock.now(), clock.wall())).await;
         match flatten(saved) {

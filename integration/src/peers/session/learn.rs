@@ -353,7 +353,11 @@ impl Learn {
                 Some(table) => (&***table, true),
                 None => return skip(counters, &row, read),
             },
-            Part::Told | Part::ToldLast => return skip(counters, &row, read),
+            Part::ToldLast => match desk.present.and_then(Present::lease) {
+                Some(table) => (&***table, false),
+                None => return skip(counters, &row, read),
+            },
+            Part::Told => return skip(counters, &row, read),
         };
         table.learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
             full += u64::from(!store(decoded, learned, is_apart.then_some(now), counters));

@@ -3,8 +3,9 @@
 //! A peer whose tables are kept so is a *source*. When its session comes up it is asked for everything it has. Once it has told that
 //! to the end, what it did not mention is what it has no more: it had restarted, or the entry was over there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use stktable::table::Options;
@@ -16,10 +17,15 @@ use crate::shared::{Part, SharedTable, Signal};
 /// How long to wait before a source that has not everything yet itself is asked again.
 pub(super) const ASK_AGAIN_MS: u32 = 1000;
 
+/// A session in the count of those that are up.
+const SESSION: u64 = 1 << 32;
+
 /// One table as each of the sources has it.
 #[derive(Debug)]
 pub struct Sources {
     declaration: Declaration,
+    /// Of sources that make sums themselves, what they say of whether those are whole.
+    leases: HashMap<String, Arc<SharedTable>>,
     news: Arc<Signal>,
     all: ArcSwap<Vec<Arc<Source>>>,
 }
@@ -29,11 +35,11 @@ pub struct Sources {
 pub struct Source {
     peer: Box<[u8]>,
     table: Arc<SharedTable>,
+    lease: Option<Arc<SharedTable>>,
     news: Arc<Signal>,
-    /// Sessions that are up. Two for a moment, when one takes the place of another.
-    sessions: AtomicU32,
-    /// It has told everything since its session came up.
-    told: AtomicBool,
+    /// `sessions that are up: 32 | those of them in which it has told everything: 32`. Two are up for a moment when one takes the
+    /// place of another, or is not wanted.
+    sessions: AtomicU64,
     /// What was learned up to this update, and not since, it has no more; 0 if nothing.
     gone_upto: AtomicU64,
 }
@@ -45,8 +51,19 @@ impl Sources {
         declaration: &Declaration,
         peers: impl IntoIterator<Item = &'p str>,
     ) -> Arc<Self> {
+        Self::with_leases(declaration, peers, HashMap::new())
+    }
+
+    /// The same where some of the peers make sums themselves: by name the copies of their lease tables.
+    #[must_use]
+    pub fn with_leases<'p>(
+        declaration: &Declaration,
+        peers: impl IntoIterator<Item = &'p str>,
+        leases: HashMap<String, Arc<SharedTable>>,
+    ) -> Arc<Self> {
         let sources = Self {
             declaration: declaration.clone(),
+            leases,
             news: Arc::default(),
             all: ArcSwap::default(),
         };
@@ -77,9 +94,9 @@ impl Sources {
         let source = Arc::new(Source {
             peer: peer.as_bytes().into(),
             table,
+            lease: self.leases.get(peer).cloned(),
             news: Arc::clone(&self.news),
-            sessions: AtomicU32::new(0),
-            told: AtomicBool::new(false),
+            sessions: AtomicU64::new(0),
             gone_upto: AtomicU64::new(0),
         });
         self.all.rcu(|all| {
@@ -123,14 +140,21 @@ impl Source {
     /// Returns whether a session with it is up.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.sessions.load(Ordering::Relaxed) > 0
+        self.sessions.load(Ordering::Relaxed) >= SESSION
     }
 
     /// Returns whether it has told everything since its session came up, and the session is up. What it told was learned by then.
     #[must_use]
     pub fn has_told(&self) -> bool {
-        // Acquire: what was learned before it was set.
-        self.told.load(Ordering::Acquire) && self.is_up()
+        // Acquire: what was learned before it was counted.
+        let sessions = self.sessions.load(Ordering::Acquire);
+        sessions >= SESSION && sessions / SESSION == sessions % SESSION
+    }
+
+    /// Returns what the peer says of whether its own sums are whole, if it makes some.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Arc<SharedTable>> {
+        self.lease.as_ref()
     }
 
     /// Returns up to which update of its table what was not learned again since is what it has no more, and 0 from then on. What to
@@ -145,8 +169,11 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Present {
     sources: Vec<(usize, Arc<Source>)>,
+    /// What it says of its own sums.
+    lease: Option<Arc<SharedTable>>,
     /// By source: how far its table was when it was asked.
     asked_at: Vec<u64>,
+    told: bool,
     /// When to ask again.
     pub(super) again: Option<Tick>,
 }
@@ -164,17 +191,22 @@ impl Present {
         }
         for (_, source) in &sources {
             // It may have restarted since: what it told before is told anew.
-            source.told.store(false, Ordering::Relaxed);
-            source.sessions.fetch_add(1, Ordering::Relaxed);
+            source.sessions.fetch_add(SESSION, Ordering::Relaxed);
             source.news.raise();
         }
         let asked_at = vec![0; sources.len()];
-        Some(Self { sources, asked_at, again: None })
+        let lease = sources.iter().find_map(|(_, source)| source.lease.clone());
+        Some(Self { sources, lease, asked_at, told: false, again: None })
     }
 
     /// Returns what the peer says of the table at this position.
     pub(super) fn table(&self, at: usize) -> Option<&Arc<SharedTable>> {
         self.sources.iter().find(|(of, _)| *of == at).map(|(_, source)| &source.table)
+    }
+
+    /// Returns where it is kept what the peer says of its own sums.
+    pub(super) const fn lease(&self) -> Option<&Arc<SharedTable>> {
+        self.lease.as_ref()
     }
 
     /// The peer is being asked for everything.
@@ -195,16 +227,17 @@ impl Present {
         for ((_, source), asked_at) in self.sources.iter().zip(&self.asked_at) {
             source.gone_upto.fetch_max(*asked_at, Ordering::Release);
             // Release: what was learned, and the line above.
-            source.told.store(true, Ordering::Release);
+            source.sessions.fetch_add(u64::from(!self.told), Ordering::Release);
             source.news.raise();
         }
+        self.told = true;
     }
 }
 
 impl Drop for Present {
     fn drop(&mut self) {
         for (_, source) in &self.sources {
-            source.sessions.fetch_sub(1, Ordering::Relaxed);
+            source.sessions.fetch_sub(SESSION + u64::from(self.told), Ordering::Relaxed);
             source.news.raise();
         }
     }
