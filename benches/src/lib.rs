@@ -14,5 +14,6 @@ pub mod random;
 mod reclaimers;
 #[cfg(feature = "rivals")]
 mod rivals;
+pub mod sums;
 pub mod table;
 pub mod tree;

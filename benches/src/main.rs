@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use benches::instructions::{self, Operation};
 use benches::interleave::{Plan, Reached};
-use benches::{peers, table, tree};
+use benches::{peers, sums, table, tree};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -51,9 +51,51 @@ enum Command {
     PeersCompare(peers::cli::CompareArguments),
     /// Measures the decoder of the peers protocol alone.
     PeersDecode(peers::cli::DecodeArguments),
+    /// Measures sums over peers: what they cost, and how soon they are known.
+    Sums {
+        /// Keys that every source has.
+        #[arg(long, default_value_t = 20_000)]
+        keys: u32,
+        /// How often each source tells all of them.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// For how long delays are measured.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// What valgrind counts.
     #[command(hide = true)]
     Probe { operation: Operation, times: u64 },
+}
+
+fn report_sums(keys: u32, rounds: u32, seconds: u64) -> ExitCode {
+    println!(
+        "| sources | updates | sums told | kept, s a million | combined, s a million | bytes a key and source |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for sources in [4, 50] {
+        println!("{}", sums::cost(sources, keys, rounds));
+    }
+    let measured = tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(sums::delays(3, seconds)));
+    match measured {
+        Ok(delays) => {
+            let ms = |quantile| delays.value_at_quantile(quantile) as f64 / 1e3;
+            println!(
+                "\nfrom an event at one of three peers to the sum at another, {} times, while all count: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
+                delays.len(),
+                ms(0.5),
+                ms(0.99),
+                delays.max() as f64 / 1e3
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints one comparison: what each reached, and the ratio of each of ours to it.
@@ -162,6 +204,7 @@ fn main() -> ExitCode {
         Command::Instructions { record } => return count_instructions(record),
         Command::Peers(arguments) => return arguments.run(),
         Command::PeersCompare(arguments) => return arguments.run(),
+        Command::Sums { keys, rounds, seconds } => return report_sums(keys, rounds, seconds),
         Command::PeersDecode(arguments) => return arguments.run(),
         Command::Probe { operation, times } => operation.probe(times),
     }

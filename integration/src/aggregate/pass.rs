@@ -40,6 +40,8 @@ pub struct Aggregate {
     phase: Phase,
     /// Of the pass that is under way.
     begun_at: Tick,
+    /// What was published since it began has a later sequence.
+    begun_seq: u64,
     /// Everything was in the sums at the end of the last pass, and no source has been lost since.
     complete: bool,
     /// Whether this pass may end complete.
@@ -114,6 +116,7 @@ impl Aggregate {
             readers: Vec::new(),
             phase: Phase::Idle,
             begun_at: Tick(0),
+            begun_seq: 0,
             complete: false,
             may_complete: false,
             renewed_at: None,
@@ -182,6 +185,7 @@ impl Aggregate {
                 if !reader.changed(BATCH, &mut self.keys) {
                     self.phase = Phase::Changed(at + 1);
                 }
+                self.skip_combined(now);
                 self.combine(false, now);
             }
             Phase::Gone(at) => {
@@ -250,6 +254,7 @@ impl Aggregate {
 
     fn begin(&mut self, now: Tick) {
         self.begun_at = now;
+        self.begun_seq = self.into.mark_updates();
         let sources = self.sources.all();
         let is_source =
             |reader: &Reader| sources.iter().any(|source| Arc::ptr_eq(source, &reader.source));
@@ -362,6 +367,17 @@ impl Aggregate {
             left -= room;
             self.combine(true, now);
         }
+    }
+
+    /// Passes over keys that were combined in this pass already, because another source told them too: how far it reads was noted
+    /// for all sources before, so what each says up to there was seen then.
+    fn skip_combined(&mut self, now: Tick) {
+        let mut skips = Vec::with_capacity(self.keys.len());
+        self.into.get_many_with(&self.keys, now, |_, entry| {
+            skips.push(entry.is_some_and(|entry| entry.update_seq() > self.begun_seq));
+        });
+        let mut skips = skips.into_iter();
+        self.keys.retain(|_| skips.next() != Some(true));
     }
 
     /// Combines the keys that were collected, and writes what differs; with `again` also what does not, if a source has it.
