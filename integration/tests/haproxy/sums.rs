@@ -268,3 +268,18 @@ fn three_haproxies_read_and_limit_by_what_all_of_them_count() {
     lab.get(2, "198.51.100.3");
     until("it counts again", || lab.all_read("198.51.100.3", "http_req_cnt", 7));
 }
+
+#[test]
+fn the_worked_example_ends_well() {
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    if !found() || !has_curl {
+        eprintln!("SKIPPED: haproxy or curl is not in the path; the example was not run");
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/aggregate/run.sh");
+    let ran = Command::new(script).arg(env!("CARGO_BIN_EXE_stktabled")).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(said.matches(" 429 ").count(), SOURCES, "{said}");
+    assert!(said.ends_with("== done\n"), "{said}");
+}
