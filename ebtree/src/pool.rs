@@ -79,7 +79,7 @@ pub fn advise_huge_pages(on: bool) {
 /// at the very end, and wait: new entries find room there, but who is to rest without freeing any more calls this, or
 /// [`Domain::flush`](crate::Domain::flush), which returns all at once. Pages of which threads keep cells are not free.
 ///
-/// Lock-free; of the whole process. Costs about 1 µs for 64 pages, and 0.3 to 1 µs for each one that is returned.
+/// Lock-free; of the whole process. Costs about 1 µs for a hundred pages, and 0.3 to 1 µs for each one that is returned.
 ///
 /// # Examples
 ///

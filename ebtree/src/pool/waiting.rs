@@ -10,8 +10,8 @@ use super::page::Page;
 use super::{cache, region};
 use crate::sync::{AtomicI64, AtomicU32};
 
-/// Pages that the hand looks at in one step: eight cache lines of words, of one region.
-const STEP: u32 = 64;
+/// Pages that the hand looks at in one step: four cache lines of words, of one region.
+const STEP: u32 = 32;
 
 /// How many pages wait. Below 0 between the two steps of another thread.
 static WAITING: AtomicI64 = AtomicI64::new(0);
