@@ -14,7 +14,7 @@
 //! | `peers` | `peer`, `server`, `bind`, `table`, `disabled`, `enabled` | see below |
 //! | `aggregations` | the same, and `from .local to .agg`, `combine`, `publish-every`, `source-timeout`, `lease` | see below |
 //! | `frontend`, `listen`, `backend` | `stick-table` | counted |
-//! | `global` | `localpeer`, `crt-base`, `ca-base`, `ssl-server-verify` | counted |
+//! | `global` | `localpeer`, `stats socket`, `crt-base`, `ca-base`, `ssl-server-verify` | counted |
 //! | `defaults` | `stick-table`, to refuse it | counted |
 //! | any other | | counted |
 //!
@@ -70,6 +70,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use stktable::Declaration;
+
+use crate::runtime_api::server::Socket;
 
 pub use address::{Address, AddressError, Host};
 pub use aggregate::{Aggregations, FromTo, SetupAggregate, Tier};
@@ -128,12 +130,24 @@ pub struct Config {
     pub tls: TlsGlobals,
     /// The `peers` sections, in order.
     pub peers: Vec<PeersSection>,
+    /// The `stats socket` lines of `global`, in order.
+    pub stats_sockets: Vec<StatsSocket>,
     /// The tables of proxies, in order.
     pub proxy_tables: Vec<Table>,
     /// How many lines were passed over, blank ones and comments aside.
     pub ignored_lines: usize,
     /// What was read, but perhaps not as it was meant.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// A `stats socket` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatsSocket {
+    /// Where to serve the runtime API, and to whom.
+    pub socket: Socket,
+    /// Where the line begins.
+    pub at: Location,
 }
 
 /// A `peers` section.

@@ -14,15 +14,18 @@
 //! | `show table` | a line for each table, the one declared last first |
 //! | `show table NAME` | the same line, and a line for each entry |
 //! | `show table NAME key KEY` | the same for one entry; nothing at all if it is not there |
+//! | `show table NAME ptr 0xID` | the same by the number at the beginning of its line; so do `set` and `clear` |
 //! | `show table NAME data.TYPE OP VALUE ...` | the entries that pass all filters, at most four |
 //! | `show table NAME ... prefix NETWORK` | those of a network, or whose keys begin so; with filters too |
 //! | `show table NAME ... limit N [after KEY]` | as many; those behind a key, for the next page |
 //! | `show table NAME ... top N by data.TYPE` | the largest first; also `sort by data.TYPE limit N`; N up to 10,000 |
 //! | `show table NAME ... json` | the same as a JSON object in each line |
 //! | `set table NAME key KEY [data.TYPE VALUE]...` | creates the entry if it is not there, sets values, tells peers |
+//! | `save state` | writes the state file now, and says what was written; for level `admin` |
 //! | `clear table NAME [key KEY \| data.TYPE OP VALUE ...]` | removes entries; peers are not told |
 //! | `show peers [SECTION]` | the peers and what they were told |
 //! | `show aggregate [SECTION]` | the sums over peers: which sources are in, what is missing, how far behind they are |
+//! | `show cli level`, `operator`, `user` | what this session may do; to do no more than that from now on |
 //! | `show info` | name, version, process id, time since the start |
 //! | `help`, `prompt`, `quit` | the commands; a session of several; its end |
 //!
@@ -59,6 +62,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use stktable::Tick;
+use tokio::sync::oneshot;
 
 use crate::shared::{SharedTable, TableSet};
 
@@ -77,7 +81,7 @@ pub enum Level {
     User,
     /// Sees and changes everything.
     Operator,
-    /// The same: no command asks for more than [`Operator`](Self::Operator).
+    /// Writes files, too.
     Admin,
 }
 
@@ -142,10 +146,17 @@ impl PeersStatus for () {
     }
 }
 
+/// Writes the state file, for `save state`.
+pub trait SaveState: Send + Sync {
+    /// Begins to, and returns where it is told what was written, or why nothing was.
+    fn save(&self) -> oneshot::Receiver<Result<String, String>>;
+}
+
 /// What commands are about.
 pub struct Api {
     tables: Arc<TableSet>,
     peers: Box<dyn PeersStatus>,
+    state: Option<Box<dyn SaveState>>,
     started: Tick,
 }
 
@@ -160,13 +171,20 @@ impl Api {
     /// Returns the API of a set of tables, to which more may be added.
     #[must_use]
     pub fn over(tables: Arc<TableSet>, started: Tick) -> Self {
-        Self { tables, peers: Box::new(()), started }
+        Self { tables, peers: Box::new(()), state: None, started }
     }
 
     /// Sets who knows the peers.
     #[must_use]
     pub fn peers(mut self, peers: impl PeersStatus + 'static) -> Self {
         self.peers = Box::new(peers);
+        self
+    }
+
+    /// Sets who writes the state file.
+    #[must_use]
+    pub fn state(mut self, state: impl SaveState + 'static) -> Self {
+        self.state = Some(Box::new(state));
         self
     }
 
@@ -184,8 +202,15 @@ impl Api {
             [b"clear", b"table", rest @ ..] => self.clear_table(rest, level, now),
             [b"show", b"peers", rest @ ..] => Ok(self.show_peers(rest)),
             [b"show", b"aggregate" | b"aggregates", rest @ ..] => Ok(self.show_aggregates(rest)),
+            [b"save", b"state"] => self.save_state(level),
             [b"show", b"info", ..] => Ok(Reply::text(show::info(self.started, now))),
             [b"help", ..] => Ok(Reply::text(show::HELP)),
+            [b"user"] => Ok(Reply { then: Then::Level(Level::User), ..Reply::text("") }),
+            [b"operator"] if level >= Level::Operator => {
+                Ok(Reply { then: Then::Level(Level::Operator), ..Reply::text("") })
+            }
+            [b"operator"] => Err(parse::Refusal::PermissionDenied),
+            [b"show", b"cli", b"level"] => Ok(Reply::text(format!("{level}\n"))),
             [b"prompt"] => Ok(Reply { then: Then::Prompt, ..Reply::text("") }),
             [b"quit"] => Ok(Reply { then: Then::Quit, head: Vec::new(), ..Reply::text("") }),
             _ => {
@@ -200,6 +225,16 @@ impl Api {
     fn table(&self, name: &[u8]) -> Result<Arc<SharedTable>, parse::Refusal> {
         let name = str::from_utf8(name).map_err(|_| parse::Refusal::NoSuchTable)?;
         self.tables.find(name).ok_or(parse::Refusal::NoSuchTable)
+    }
+
+    fn save_state(&self, level: Level) -> Result<Reply, parse::Refusal> {
+        if level < Level::Admin {
+            return Err(parse::Refusal::PermissionDenied);
+        }
+        Ok(match &self.state {
+            Some(state) => Reply::work(Work::Wait(state.save())),
+            None => Reply::text("There is no state file; expected --state FILE at the start\n"),
+        })
     }
 
     fn show_aggregates(&self, words: &[&[u8]]) -> Reply {
@@ -232,6 +267,8 @@ impl fmt::Debug for Api {
 pub enum Then {
     /// It goes on.
     Next,
+    /// It may do no more than this from now on.
+    Level(Level),
     /// It becomes interactive, or ends if it was.
     Prompt,
     /// It ends.
@@ -255,6 +292,8 @@ enum Work {
     Head,
     Dump(dump::Dump),
     Clear(clear::Clear),
+    /// Somebody else does it.
+    Wait(oneshot::Receiver<Result<String, String>>),
     Done,
 }
 
@@ -270,6 +309,19 @@ impl Reply {
         Self { head: Vec::new(), work, then: Then::Next }
     }
 
+    /// Waits for what somebody else does for this reply, if that is so. Afterwards there is a piece.
+    pub async fn ready(&mut self) {
+        if let Work::Wait(done) = &mut self.work {
+            let said = match done.await {
+                Ok(Ok(said)) => said,
+                Ok(Err(error)) => error,
+                Err(_) => "Not done: this process is stopping".to_owned(),
+            };
+            self.head = format!("{said}\n\n").into_bytes();
+            self.work = Work::Head;
+        }
+    }
+
     /// Appends the next piece: at most [`PIECE_BYTES`] and a line, after looking at no more than
     /// [`PIECE_ENTRIES`] entries. Returns whether there is more; a piece in the middle may be empty. Holds no entry
     /// when it returns.
@@ -282,6 +334,8 @@ impl Reply {
             }
             Work::Dump(dump) => dump.next(now, out),
             Work::Clear(clear) => clear.next(now),
+            // Not before it is [`ready`](Self::ready).
+            Work::Wait(_) => return true,
         };
         if !more {
             if !matches!(self.work, Work::Head) {

@@ -155,7 +155,7 @@ async fn a_large_table_is_dumped_whole() {
 async fn only_loopback_is_served() {
     let (api, _, clock) = api();
     for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:1"] {
-        let endpoint = open.parse().unwrap();
+        let endpoint: Endpoint = open.parse().unwrap();
         let refused = Server::start(endpoint, Arc::clone(&api), clock, Options::default()).await;
         let error = refused.unwrap_err();
         assert!(matches!(error, StartError::NotLoopback(_)));

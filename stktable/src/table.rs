@@ -191,6 +191,16 @@ impl StickTable {
         self.find(self.keys.probe(self.canonical(key)?), now)
     }
 
+    /// Returns the entry that has this [id](EntryRef::id), unless it is absent or over. Does not refresh it. Any number may be asked for.
+    ///
+    /// Lock-free; expected constant time.
+    #[must_use]
+    pub fn get_by_id(&self, id: u64, now: Tick) -> Option<EntryRef<'_>> {
+        self.observe(now);
+        let found = self.keys.with_hash(id)?;
+        self.enter(&found, now)
+    }
+
     /// Returns the entry of a key, creating it first if it is absent. Does not refresh an entry that is there: see
     /// [`EntryRef::touch`].
     ///

@@ -10,7 +10,8 @@ use super::diagnostic::{ConfigError, Diagnostic, Location, Severity};
 use super::line::{self, Line, LineError, Start};
 use super::own::{MARK, Own};
 use super::tls::TlsWords;
-use super::{Config, Context, PeersSection, ProxyKind, Table, check};
+use super::{Config, Context, PeersSection, ProxyKind, StatsSocket, Table, check};
+use crate::runtime_api::server::Socket;
 
 /// The most errors that are reported; past it the rest of the files is not read.
 const ERRORS_MAX: usize = 1000;
@@ -283,7 +284,10 @@ impl<'c> Reader<'c> {
         match self.section {
             Section::None | Section::Peers => true,
             Section::Global => {
-                matches!(keyword, "localpeer" | "crt-base" | "ca-base" | "ssl-server-verify")
+                matches!(
+                    keyword,
+                    "localpeer" | "crt-base" | "ca-base" | "ssl-server-verify" | "stats"
+                )
             }
             Section::Defaults | Section::Proxy(..) => keyword == "stick-table",
             Section::Skipped => false,
@@ -397,6 +401,10 @@ impl<'c> Reader<'c> {
             self.error(first, "has no value; expected it to follow");
             return;
         };
+        if first.text == "stats" {
+            self.stats(value, words);
+            return;
+        }
         let tls = &mut self.config.tls;
         match (first.text, value.text) {
             ("crt-base", base) => tls.crt_base = Some(base.to_owned()),
@@ -404,6 +412,34 @@ impl<'c> Reader<'c> {
             (_, "none") => tls.verify_none = true,
             (_, "required") => tls.verify_none = false,
             _ => self.error(value, "expected `none` or `required`"),
+        }
+    }
+
+    /// Reads a `stats` line of `global`.
+    fn stats(&mut self, value: Word<'_>, words: &[Word<'_>]) {
+        if value.text != "socket" {
+            self.config.ignored_lines += 1;
+            return;
+        }
+        let mut texts: Vec<_> = words.iter().skip(2).map(|word| word.text).collect();
+        // To HAProxy a word without a port is a path, also without a `/`.
+        let relative = texts
+            .first()
+            .filter(|first| !first.contains([':', '/', '@']))
+            .map(|first| format!("./{first}"));
+        if let (Some(first), Some(path)) = (texts.first_mut(), &relative) {
+            *first = path;
+        }
+        match Socket::parse(&texts) {
+            Ok(socket) => {
+                let at = self.at(words[0]);
+                self.config.stats_sockets.push(StatsSocket { socket, at });
+            }
+            Err(error) => {
+                // HAProxy knows more of them than we serve.
+                let word = words.get(2 + error.at).or(words.last()).copied().unwrap_or(value);
+                self.warning(word, format!("this socket is not served: {}", error.message));
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::check::listed;
 use super::diagnostic::{ConfigError, Diagnostic, Location};
 use super::own::Own;
 use super::tls::{Side, Tls, TlsGlobals};
-use super::{Address, Config, PeersSection};
+use super::{Address, Config, PeersSection, StatsSocket};
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Setup {
     pub sections: Vec<SetupSection>,
     /// Every table, in the order of the files.
     pub tables: Vec<SetupTable>,
+    /// The `stats socket` lines, in order.
+    pub stats_sockets: Vec<StatsSocket>,
     /// What was resolved, but perhaps not as it was meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -129,7 +131,8 @@ impl Config {
         if !errors.is_empty() {
             return Err(ConfigError { diagnostics: warnings.into_iter().chain(errors).collect() });
         }
-        Ok(Setup { local_peer: local_peer.to_owned(), sections, tables, warnings })
+        let stats_sockets = self.stats_sockets.clone();
+        Ok(Setup { local_peer: local_peer.to_owned(), sections, tables, stats_sockets, warnings })
     }
 }
 

@@ -31,6 +31,15 @@ impl Api {
                     Removed::Removed | Removed::Missing => Ok(Reply::text("")),
                 };
             }
+            [b"ptr"] => return Err(Refusal::PtrExpected),
+            [b"ptr", text] => {
+                // Let go of before it is removed: it would be in use.
+                let key = parse::entry(&table, text, now)?.key();
+                return match table.remove(&key, now) {
+                    Removed::Busy => Err(Refusal::InUse),
+                    Removed::Removed | Removed::Missing => Ok(Reply::text("")),
+                };
+            }
             [] => Vec::new(),
             [first, ..] if first.starts_with(b"data.") => {
                 parse::filters(table.declaration(), words)?

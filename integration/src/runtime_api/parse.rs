@@ -4,9 +4,10 @@ use std::fmt;
 use std::str;
 
 use stktable::table::{Comparison, Filter};
-use stktable::{DataType, Declaration, Key, KeyType};
+use stktable::{DataType, Declaration, EntryRef, Key, KeyType, Tick};
 
 use super::query::QueryError;
+use crate::shared::SharedTable;
 
 /// Filters of one command.
 const FILTERS_MAX: usize = 4;
@@ -65,6 +66,12 @@ pub(super) enum Refusal {
     PermissionDenied,
     KeyExpected,
     InvalidKey,
+    /// `ptr` without the `0x` of a number.
+    PtrExpected,
+    /// `ptr` with something that is no number.
+    PtrMalformed,
+    /// `ptr` with the number of no entry.
+    PtrUnknown,
     /// The key form in a table of binary keys.
     KeyForm(Action),
     /// How the command is used.
@@ -136,6 +143,9 @@ impl fmt::Display for Refusal {
             Self::PermissionDenied => "Permission denied",
             Self::KeyExpected => "Key value expected",
             Self::InvalidKey => "Invalid key",
+            Self::PtrExpected => "Pointer expected (0xffff notation)",
+            Self::PtrMalformed => "Malformed ptr",
+            Self::PtrUnknown => "No entry can be found matching ptr.",
             Self::KeyForm(action) => {
                 let doing = match action {
                     Action::Show => "Showing keys from",
@@ -188,6 +198,21 @@ pub(super) fn key(declaration: &Declaration, text: &[u8], action: Action) -> Res
             declaration.key.parse(text).map_err(|_| Refusal::InvalidKey)
         }
     }
+}
+
+/// Returns the entry that the number at the beginning of a line of `show table` tells from the others.
+pub(super) fn entry<'t>(
+    table: &'t SharedTable,
+    text: &[u8],
+    now: Tick,
+) -> Result<EntryRef<'t>, Refusal> {
+    let digits = text.strip_prefix(b"0x").ok_or(Refusal::PtrExpected)?;
+    let digits = str::from_utf8(digits).map_err(|_| Refusal::PtrMalformed)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Refusal::PtrMalformed);
+    }
+    let id = u64::from_str_radix(digits, 16).map_err(|_| Refusal::PtrUnknown)?;
+    table.get_by_id(id, now).ok_or(Refusal::PtrUnknown)
 }
 
 /// Returns the number in these bytes: decimal digits, with a minus sign before them or not.

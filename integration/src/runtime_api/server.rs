@@ -3,12 +3,13 @@
 //! Clients are few and bounded in everything: their number, the length of a line, the time they may say or read nothing, and
 //! the memory of a reply. A session answers the lines that came together, and ends; after `prompt` it goes on.
 //!
-//! Who may connect may change tables. So a Unix socket is made with mode 0600, and a TCP address has to be a loopback
-//! one; there is no way around that yet. A line that is no command of ours ends a session and what was sent
+//! Who may connect may change tables. So a Unix socket has mode 0600 unless its [words](Socket) say otherwise, which holds from the moment at
+//! which it can be found, and a TCP address has to be a loopback one. A line that is no command of ours ends a session and what was sent
 //! after it, so that a web page which makes a browser post to the port is not heeded.
 
 mod client;
 mod endpoint;
+mod socket;
 
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ use super::{Api, Level};
 use crate::clock::Clock;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub use socket::{Socket, SocketError};
 
 /// How long to wait when a connection cannot be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,8 +35,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// What a client may do. Every client of one socket may do the same.
-    pub level: Level,
     /// How long a client may send nothing, or read nothing, before it is disconnected.
     pub idle: Duration,
     /// Clients at one time. Those beyond are told so, and disconnected.
@@ -45,12 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            level: Level::Operator,
-            idle: Duration::from_secs(60),
-            clients_max: 32,
-            line_max: 16 * 1024,
-        }
+        Self { idle: Duration::from_secs(60), clients_max: 32, line_max: 16 * 1024 }
     }
 }
 
@@ -122,13 +117,15 @@ impl Server {
     /// # Errors
     /// When it cannot listen there, or should not.
     pub async fn start(
-        endpoint: Endpoint,
+        socket: impl Into<Socket>,
         api: Arc<Api>,
         clock: Clock,
         options: Options,
     ) -> Result<Self, StartError> {
+        let words = socket.into();
+        let endpoint = &words.endpoint;
         let failed = |error| StartError::Io { endpoint: endpoint.clone(), error };
-        let (listener, local, socket) = match &endpoint {
+        let (listener, local, socket) = match endpoint {
             Endpoint::Tcp(address) => {
                 if !address.ip().is_loopback() {
                     return Err(StartError::NotLoopback(*address));
@@ -139,12 +136,12 @@ impl Server {
             }
             Endpoint::Unix(path) => {
                 free(path).await?;
-                let (listener, socket) = endpoint::bind(path).map_err(failed)?;
+                let (listener, socket) = endpoint::bind(path, &words).map_err(failed)?;
                 (Listener::Unix(listener), endpoint.clone(), Some(socket))
             }
         };
-        tracing::info!(endpoint = %local, level = %options.level, "runtime API");
-        let task = tokio::spawn(accept(listener, api, clock, options));
+        tracing::info!(endpoint = %local, level = %words.level, "runtime API");
+        let task = tokio::spawn(accept(listener, api, clock, words.level, options));
         Ok(Self { local, socket, task })
     }
 
@@ -184,7 +181,7 @@ async fn free(path: &Path) -> Result<(), StartError> {
 }
 
 /// Accepts clients. The clients' tasks end with this one.
-async fn accept(listener: Listener, api: Arc<Api>, clock: Clock, options: Options) {
+async fn accept(listener: Listener, api: Arc<Api>, clock: Clock, level: Level, options: Options) {
     let seats = Arc::new(Semaphore::new(options.clients_max));
     let mut clients = JoinSet::new();
     loop {
@@ -197,6 +194,7 @@ async fn accept(listener: Listener, api: Arc<Api>, clock: Clock, options: Option
                     seat.try_acquire_owned().ok(),
                     api,
                     clock,
+                    level,
                     options,
                 ));
             }),
@@ -207,6 +205,7 @@ async fn accept(listener: Listener, api: Arc<Api>, clock: Clock, options: Option
                     seat.try_acquire_owned().ok(),
                     api,
                     clock,
+                    level,
                     options,
                 ));
             }),

@@ -19,13 +19,18 @@ impl Api {
         let (name, words) = words.split_first().ok_or(Refusal::Usage(Action::Set))?;
         let table = self.table(name)?;
         let declaration = table.declaration();
-        let (text, words) = match words {
+        let (found, text, words) = match words {
+            [b"ptr"] => return Err(Refusal::PtrExpected),
+            [b"ptr", text, rest @ ..] => (Some(parse::entry(&table, text, now)?), text, rest),
             [b"key"] => return Err(Refusal::KeyExpected),
-            [b"key", text, rest @ ..] => (text, rest),
+            [b"key", text, rest @ ..] => (None, text, rest),
             [first, ..] if first.starts_with(b"data.") => return Err(Refusal::SetWithFilter),
             _ => return Err(Refusal::Usage(Action::Set)),
         };
-        let key = parse::key(declaration, text, Action::Set)?;
+        let key = match &found {
+            Some(entry) => entry.key(),
+            None => parse::key(declaration, text, Action::Set)?,
+        };
         let mut values = Vec::with_capacity(words.len() / 2);
         for pair in words.chunks(2) {
             let name = pair[0].strip_prefix(b"data.").ok_or(Refusal::NoColumn)?;
@@ -33,10 +38,13 @@ impl Api {
             let value = pair.get(1).and_then(|text| parse::number(text)).ok_or(Refusal::NoValue)?;
             values.push((element, value));
         }
-        let entry = table.get_or_create(&key, now).map_err(|full| {
-            tracing::warn!("set table: {full}");
-            Refusal::TableFull
-        })?;
+        let entry = match found {
+            Some(entry) => entry,
+            None => table.get_or_create(&key, now).map_err(|full| {
+                tracing::warn!("set table: {full}");
+                Refusal::TableFull
+            })?,
+        };
         for (Element { data_type, index }, value) in values {
             // Fails where the value is not kept (`server_key`); the column is declared.
             let _ = entry.set(data_type, index, value, now);

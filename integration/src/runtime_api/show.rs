@@ -13,12 +13,17 @@ use super::{Api, Level, Reply, Work};
 /// What `help` says.
 pub(super) const HELP: &str = "\
 The following commands are valid:
-  clear table <table> [<filter>]*         : remove entries from a table (filter: data/key)
+  clear table <table> [<filter>]*         : remove entries from a table (filter: data/key/ptr)
+  save state                              : write the state file now
   set table <table> key <k> [data.* <v>]* : update or create a table entry's data
+  set table <table> ptr <p> [data.* <v>]* : update a table entry's data
   show aggregate [section]                : report which sources are in the sums over peers, and what is missing
+  show cli level                          : display the level of the current CLI session
+  operator                                : lower the level of the current CLI session to operator
+  user                                    : lower the level of the current CLI session to user
   show info                               : report information about the running process
   show peers [dict|-] [section]           : dump some information about all the peers or this peers section
-  show table <table> [<filter>]*          : report table usage stats or dump this table's contents (filter: data/key)
+  show table <table> [<filter>]*          : report table usage stats or dump this table's contents (filter: data/key/ptr)
   help                                    : list the commands
   prompt                                  : toggle interactive mode with prompt
   quit                                    : disconnect
@@ -56,6 +61,19 @@ impl Api {
         let query = match words {
             [b"key"] => return Err(Refusal::KeyExpected),
             [b"key", ..] if level < Level::Operator => return Err(Refusal::PermissionDenied),
+            [b"ptr"] => return Err(Refusal::PtrExpected),
+            [b"ptr", ..] if level < Level::Operator => return Err(Refusal::PermissionDenied),
+            [b"ptr", text] => {
+                let entry = parse::entry(&table, text, now)?;
+                let mut out = header(&table).into_bytes();
+                // In use by those who track it, not by us who look.
+                let line = Form::of(&table);
+                let key = entry.key();
+                drop(entry);
+                let _ = table.get_with(&key, now, |entry| line.line(entry, now, &mut out));
+                out.push(b'\n');
+                return Ok(Reply { head: out, ..Reply::text("") });
+            }
             [b"key", text] => {
                 let key = parse::key(declaration, text, Action::Show)?;
                 let mut out = header(&table).into_bytes();

@@ -221,6 +221,21 @@ impl KeyIndex {
         }
     }
 
+    /// Returns the entry whose key has this hash, all of it.
+    pub(crate) fn with_hash(&self, hash: u64) -> Option<Ref<'_, Entry>> {
+        let half = (hash >> 32) as u32;
+        let tree = self.tree(half);
+        let mut found = self.forest.ge(tree, Probe { hash: half, bytes: &[] })?;
+        while found.hash() == half {
+            if self.hash(found.key_bytes()) == hash {
+                return Some(found);
+            }
+            let bytes: Box<[u8]> = found.key_bytes().into();
+            found = self.forest.gt(tree, Probe { hash: half, bytes: &bytes })?;
+        }
+        None
+    }
+
     /// Returns some entry at or after a place in the index, for sampling.
     pub(crate) fn near(&self, hash: u32) -> Option<Ref<'_, Entry>> {
         let start = self.tree(hash);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
-use stktable_integration::runtime_api::server::Endpoint;
+use stktable_integration::runtime_api::server::Socket;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Runs HAProxy's stick tables, and shares them with its peers.
@@ -27,10 +27,11 @@ pub(crate) struct Args {
     #[arg(short = 'c', conflicts_with = "demo")]
     pub(crate) check: bool,
 
-    /// Where to serve the runtime API: a loopback ADDRESS:PORT, or the path of a Unix socket
-    /// [default: nowhere with -f, else a free port].
-    #[arg(long, value_name = "ADDR-or-PATH", conflicts_with = "demo")]
-    pub(crate) runtime_api: Option<Endpoint>,
+    /// Where to serve the runtime API: a loopback ADDRESS:PORT, or the path of a Unix socket; behind it the words of `stats socket`, such
+    /// as "/run/stktabled.sock mode 660 group haproxy level admin"
+    /// [default: the `stats socket` lines of the configuration that are free, without -f a free port].
+    #[arg(long, value_name = "SOCKET", conflicts_with = "demo")]
+    pub(crate) runtime_api: Option<Socket>,
 
     /// Where to serve /metrics, /healthz and /readyz over HTTP [default: nowhere].
     #[arg(long, value_name = "ADDR:PORT", conflicts_with = "demo")]

@@ -6,17 +6,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
-use stktable_integration::config::Setup;
+use stktable_integration::config::{Setup, StatsSocket};
 use stktable_integration::http::HttpServer;
 use stktable_integration::node::StartError;
 use stktable_integration::peers::driver;
 use stktable_integration::runtime_api::Api;
-use stktable_integration::runtime_api::server::{Endpoint, Options, Server};
+use stktable_integration::runtime_api::server::{Endpoint, Options, Server, Socket};
 use stktable_integration::{Clock, Node};
 
 use crate::args::Args;
 use crate::signals::{Asked, Signals};
-use crate::state::StateFile;
+use crate::state::{OnDemand, StateFile};
 use crate::{check, say, supervisor};
 
 /// Runs until a signal ends it.
@@ -24,6 +24,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // First of all: a signal during the start is not lost.
     let mut signals = Signals::listen()?;
     let setup = check::setup(args)?;
+    let stats_sockets = setup.stats_sockets.clone();
     let clock = Clock::start();
     let built_in = args.files.is_empty();
     let state = args.state.clone().map(|path| StateFile::new(path, args.state_every, clock));
@@ -32,16 +33,13 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     } else {
         start(&setup, clock, state.as_ref()).await?
     };
-    let endpoint = match (&args.runtime_api, built_in) {
-        (Some(endpoint), _) => Some(endpoint.clone()),
-        (None, true) => Some(Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into())),
-        (None, false) => None,
-    };
-    let api = Arc::new(Api::over(node.table_set(), clock.now()).peers(node.peers()));
-    let server = match endpoint {
-        Some(endpoint) => Some(Server::start(endpoint, api, clock, Options::default()).await?),
-        None => None,
-    };
+    let sockets = setup_sockets(args, &stats_sockets, built_in);
+    let mut api = Api::over(node.table_set(), clock.now()).peers(node.peers());
+    if let Some(file) = &state {
+        api = api.state(OnDemand { file: file.clone(), tables: node.tables().to_vec() });
+    }
+    let servers =
+        serve(sockets, args.runtime_api.is_some() || built_in, &Arc::new(api), clock).await?;
     let metrics = match args.metrics {
         Some(address) => {
             let started = HttpServer::start(address, node.table_set(), node.peers()).await;
@@ -49,7 +47,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         None => None,
     };
-    let local = server.as_ref().map(Server::local);
+    let local = servers.first().map(Server::local);
     if !args.quiet {
         let mut said = if built_in { welcome(&node, local) } else { started(&node, local) };
         if let Some(metrics) = &metrics {
@@ -61,7 +59,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let signal = wait(&mut signals, &mut node, args, state.as_ref()).await;
     tracing::info!(signal, "stopping");
     supervisor::say(&[NotifyState::Stopping]);
-    if let Some(server) = server {
+    for server in servers {
         server.stop().await;
     }
     let tables = node.tables().to_vec();
@@ -71,6 +69,35 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         state.save(&tables).await;
     }
     Ok(())
+}
+
+/// Where to serve the runtime API: as the command line says, or else the configuration.
+fn setup_sockets(args: &Args, configured: &[StatsSocket], built_in: bool) -> Vec<Socket> {
+    match &args.runtime_api {
+        Some(socket) => vec![socket.clone()],
+        None if built_in => vec![Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into()).into()],
+        None => configured.iter().map(|configured| configured.socket.clone()).collect(),
+    }
+}
+
+/// Serves the runtime API. A `stats socket` that another process serves is HAProxy's, whose file this is: it is left to it.
+async fn serve(
+    sockets: Vec<Socket>,
+    asked_for: bool,
+    api: &Arc<Api>,
+    clock: Clock,
+) -> Result<Vec<Server>, Box<dyn Error>> {
+    let mut servers = Vec::new();
+    for socket in sockets {
+        match Server::start(socket, Arc::clone(api), clock, Options::default()).await {
+            Ok(server) => servers.push(server),
+            Err(error) if asked_for => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!("a `stats socket` of the configuration is not served: {error}");
+            }
+        }
+    }
+    Ok(servers)
 }
 
 /// Starts a node whose tables hold what the state file has.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use stktable_integration::runtime_api::SaveState;
 use stktable_integration::shared::Part;
 use stktable_integration::state::{self, Saved, StateError};
 use stktable_integration::{Clock, SharedTable};
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,6 +22,36 @@ pub(crate) struct StateFile {
     path: PathBuf,
     every: Duration,
     clock: Clock,
+    /// One at a time writes it.
+    writing: Arc<Mutex<()>>,
+}
+
+/// Writes it when it is asked for.
+pub(crate) struct OnDemand {
+    pub(crate) file: StateFile,
+    pub(crate) tables: Vec<Arc<SharedTable>>,
+}
+
+impl SaveState for OnDemand {
+    fn save(&self) -> oneshot::Receiver<Result<String, String>> {
+        let (told, asked) = oneshot::channel();
+        let (file, tables) = (self.file.clone(), self.tables.clone());
+        tokio::spawn(async move {
+            let began = file.clock.now();
+            let saved = file.write(&tables).await.map(|saved| {
+                let took_ms = file.clock.now().since(began);
+                format!(
+                    "{}: {} entries, {} bytes, in {took_ms} ms",
+                    file.path.display(),
+                    saved.entries,
+                    saved.bytes
+                )
+            });
+            // Whoever asked may be gone.
+            let _ = told.send(saved);
+        });
+        asked
+    }
 }
 
 /// The tables whose entries nobody else has: sums are made anew of what the sources say.
@@ -29,7 +61,7 @@ fn kept(tables: &[Arc<SharedTable>]) -> Vec<Arc<SharedTable>> {
 
 impl StateFile {
     pub(crate) fn new(path: PathBuf, every: Option<Duration>, clock: Clock) -> Self {
-        Self { path, every: every.unwrap_or(EVERY), clock }
+        Self { path, every: every.unwrap_or(EVERY), clock, writing: Arc::default() }
     }
 
     /// Fills the tables, and says what came of it. A file that is not as it was written is put aside, not overwritten; the tables are
@@ -81,18 +113,26 @@ impl StateFile {
 
     /// Writes the file, and says so.
     pub(crate) async fn save(&self, tables: &[Arc<SharedTable>]) {
-        let (path, clock, tables) = (self.path.clone(), self.clock, kept(tables));
-        let saved: Result<Result<Saved, StateError>, JoinError> =
-            spawn_blocking(move || state::save(&tables, &path, clock.now(), clock.wall())).await;
-        match flatten(saved) {
-            Ok(Ok(saved)) => tracing::debug!(
+        match self.write(tables).await {
+            Ok(saved) => tracing::debug!(
                 file = %self.path.display(),
                 entries = saved.entries,
                 bytes = saved.bytes,
                 "state saved"
             ),
-            Ok(Err(error)) => tracing::error!("{error}; the file is as it was"),
-            Err(error) => tracing::error!("writing the state file: {error}"),
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    async fn write(&self, tables: &[Arc<SharedTable>]) -> Result<Saved, String> {
+        let _alone = self.writing.lock().await;
+        let (path, clock, tables) = (self.path.clone(), self.clock, kept(tables));
+        let saved: Result<Result<Saved, StateError>, JoinError> =
+            spawn_blocking(move || state::save(&tables, &path, clock.now(), clock.wall())).await;
+        match flatten(saved) {
+            Ok(Ok(saved)) => Ok(saved),
+            Ok(Err(error)) => Err(format!("{error}; the file is as it was")),
+            Err(error) => Err(format!("writing the state file: {error}")),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Options;
 use crate::clock::Clock;
-use crate::runtime_api::{Api, Then, commands};
+use crate::runtime_api::{Api, Level, Then, commands};
 
 /// What an interactive client sees when it may write.
 const PROMPT: &[u8] = b"> ";
@@ -25,10 +25,12 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     seat: Option<OwnedSemaphorePermit>,
     api: Arc<Api>,
     clock: Clock,
+    level: Level,
     options: Options,
 ) {
     let seated = seat.is_some();
-    let mut client = Client { stream, api, clock, options, input: Vec::new(), interactive: false };
+    let mut client =
+        Client { stream, api, clock, level, options, input: Vec::new(), interactive: false };
     let ended = if seated {
         client.session().await
     } else {
@@ -45,6 +47,8 @@ struct Client<S> {
     stream: S,
     api: Arc<Api>,
     clock: Clock,
+    /// What it may do. It may lower that.
+    level: Level,
     options: Options,
     /// What was read and not yet answered; never longer than a line and a read.
     input: Vec<u8>,
@@ -112,8 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     async fn command(&mut self, command: &[u8]) -> io::Result<Goes> {
-        let mut reply = self.api.execute(command, self.options.level, self.clock.now());
+        let mut reply = self.api.execute(command, self.level, self.clock.now());
         let mut piece = Vec::new();
+        reply.ready().await;
         loop {
             let more = reply.next(self.clock.now(), &mut piece);
             if !piece.is_empty() {
@@ -128,6 +133,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
         let goes = match reply.then() {
             Then::Next => Goes::On,
+            Then::Level(level) => {
+                self.level = self.level.min(level);
+                Goes::On
+            }
             Then::Quit => Goes::Over,
             Then::Unknown if !self.interactive => Goes::Over,
             Then::Unknown => Goes::On,

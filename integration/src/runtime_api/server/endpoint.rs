@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use tokio::net::UnixListener;
 
+use super::Socket;
+
 /// A TCP address or the path of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -95,9 +97,9 @@ pub(super) fn is_socket_or_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).map_or(true, |found| found.file_type().is_socket())
 }
 
-/// Makes a socket with mode 0600 and puts it in the place of what is at the path. It is made in a folder that only we
-/// can enter, so that nobody connects before its mode is set.
-pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+/// Makes a socket with this mode and owner, and puts it in the place of what is at the path. It is made in a folder that only we
+/// can enter, so that nobody connects before they are set.
+pub(super) fn bind(path: &Path, words: &Socket) -> io::Result<(UnixListener, SocketFile)> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -105,14 +107,19 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     // Short: the path of a socket has 107 bytes at most.
     let folder = parent.join(format!(".{:x}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&folder)?;
-    let made = bind_in(&folder.join("s"), path);
+    let made = bind_in(&folder.join("s"), path, words);
     let removed = fs::remove_dir(&folder);
     made.and_then(|made| removed.map(|()| made))
 }
 
-fn bind_in(aside: &Path, path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+fn bind_in(aside: &Path, path: &Path, words: &Socket) -> io::Result<(UnixListener, SocketFile)> {
     let listener = UnixListener::bind(aside)?;
-    let placed = fs::set_permissions(aside, Permissions::from_mode(0o600))
+    let owned = match (words.user, words.group) {
+        (None, None) => Ok(()),
+        (user, group) => std::os::unix::fs::chown(aside, user, group),
+    };
+    let placed = owned
+        .and_then(|()| fs::set_permissions(aside, Permissions::from_mode(words.mode)))
         .and_then(|()| identity(aside))
         .and_then(|identity| fs::rename(aside, path).map(|()| identity));
     match placed {
