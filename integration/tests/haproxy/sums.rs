@@ -283,3 +283,37 @@ fn the_worked_example_ends_well() {
     assert_eq!(said.matches(" 429 ").count(), SOURCES, "{said}");
     assert!(said.ends_with("== done\n"), "{said}");
 }
+
+#[test]
+fn what_is_generated_is_taken_by_haproxy() {
+    if !found() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.cfg");
+    for more in [&[][..], &["--sums"], &["--sums", "--stktabled", "sum2=127.0.0.1:10010"]] {
+        for name in ["web1", "web2"] {
+            let made = Command::new(env!("CARGO_BIN_EXE_stktabled"))
+                .args(["generate", "--haproxy", "web1=127.0.0.1:10001", "--haproxy"])
+                .args(["web2=127.0.0.1:10002", "--stktabled", "sum=127.0.0.1:10009", "--for", name])
+                .args([
+                    "--table",
+                    "clients type ip size 10k expire 5m store conn_cur,http_req_rate(10s)",
+                ])
+                .args([
+                    "--table",
+                    "paths type string len 64 size 10k expire 5m store gpc0,gpc1,gpt0",
+                ])
+                .args(more)
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            std::fs::write(&file, &made.stdout).unwrap();
+            let checked =
+                Command::new("haproxy").args(["-c", "-L", name, "-f"]).arg(&file).output().unwrap();
+            let said = String::from_utf8_lossy(&checked.stderr);
+            let text = String::from_utf8_lossy(&made.stdout);
+            assert!(checked.status.success(), "{said}{text}");
+        }
+    }
+}

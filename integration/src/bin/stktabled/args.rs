@@ -5,15 +5,22 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use stktable_integration::runtime_api::server::Socket;
+
+use crate::generate::Generate;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Runs HAProxy's stick tables, and shares them with its peers.
 ///
 /// Without -f the built-in configuration runs on loopback addresses.
 #[derive(Debug, Parser)]
-#[command(name = "stktabled", version, disable_version_flag = true)]
+#[command(
+    name = "stktabled",
+    version,
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Args {
     /// An HAProxy configuration file, or a folder of *.cfg files; may be repeated.
     #[arg(short = 'f', value_name = "FILE")]
@@ -73,9 +80,19 @@ pub(crate) struct Args {
     #[arg(long, exclusive = true)]
     pub(crate) man: bool,
 
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Prints the version.
     #[arg(short = 'v', long = "version", action = ArgAction::Version)]
     version: Option<bool>,
+}
+
+/// What else it does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prints the lines to paste into each HAProxy, and the file of stktabled, for a topology.
+    Generate(Generate),
 }
 
 /// How it is logged.

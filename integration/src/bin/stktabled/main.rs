@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod generate;
 mod serve;
 mod signals;
 mod state;
@@ -34,6 +35,11 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(document) = args.document()? {
         // Whoever reads it may have seen enough.
         let _ = io::stdout().write_all(&document);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(args::Command::Generate(wanted)) = &args.command {
+        let text = generate::run(wanted)?;
+        let _ = io::stdout().write_all(text.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }
     if args.check {
