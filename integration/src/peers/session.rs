@@ -87,6 +87,8 @@ pub struct Session {
     waiting: bool,
     /// Another session is the one that pushes.
     held: bool,
+    /// It has the [ear](PeerMemory) of its peer.
+    hears: bool,
     /// It was told that a message has come while it was held.
     proved: bool,
     /// The peer is a source of tables that are kept apart.
@@ -145,6 +147,7 @@ impl Session {
             request: false,
             waiting: false,
             held: false,
+            hears: false,
             proved: false,
             present: None,
             confirms: 0,
@@ -158,7 +161,8 @@ impl Session {
     /// Takes bytes of the connection: those that were not used by the last call, and what came since. Returns how many
     /// were used; the rest is the beginning of a message, never more than [`input_max`](Self::input_max) bytes.
     ///
-    /// While the owner has not answered [`Event::Hello`] nothing is used; call again after it has. When the session is
+    /// While the owner has not answered [`Event::Hello`], and while the session is [deaf](Self::is_deaf), nothing is used; call again
+    /// when it has, and when another session has ended, with the same bytes if there are no others. When the session is
     /// over everything is used and dropped.
     ///
     /// # Errors
@@ -176,15 +180,18 @@ impl Session {
             let step = match self.phase {
                 Phase::Hello(_) => self.read_hello(rest)?,
                 Phase::Status(_) => self.read_status(now, rest),
-                Phase::Up => self.read_messages(now, rest)?,
+                Phase::Up => {
+                    if self.hears() {
+                        self.read_messages(now, rest)?
+                    } else {
+                        self.prove(rest);
+                        0
+                    }
+                }
                 Phase::Deciding(_) => 0,
                 Phase::Over => rest.len(),
             };
             if step == 0 {
-                if self.held && !self.proved && self.counters.messages_received > 0 {
-                    self.proved = true;
-                    self.events.push_back(Event::Proved);
-                }
                 return Ok(used);
             }
             used += step;
@@ -240,6 +247,7 @@ impl Session {
         }
         self.phase = Phase::Over;
         self.present = None;
+        self.fall_silent();
         self.waiting = false;
         self.events.push_back(Event::Closed(reason));
     }
@@ -289,6 +297,13 @@ impl Session {
         }
     }
 
+    /// Returns whether nothing is used of what the peer sends because another session with it is heard, the older one: what is on its way in
+    /// that one is older still, and would replace what is said here. Then the owner reads no more than it has room for.
+    #[must_use]
+    pub const fn is_deaf(&self) -> bool {
+        matches!(self.phase, Phase::Up) && !self.hears
+    }
+
     /// Returns whether the session is over.
     #[must_use]
     pub const fn is_over(&self) -> bool {
@@ -319,6 +334,31 @@ impl Session {
             learning: self.waiting,
             counters: self.counters,
             tables: self.roster.tables().iter().enumerate().map(table).collect(),
+        }
+    }
+
+    /// Whether what the peer sends is used: once no other session with it is heard.
+    fn hears(&mut self) -> bool {
+        if !self.hears {
+            self.hears = self.memory.as_ref().is_some_and(|memory| memory.take_ear());
+        }
+        self.hears
+    }
+
+    /// Another session may be heard.
+    fn fall_silent(&mut self) {
+        if std::mem::take(&mut self.hears)
+            && let Some(memory) = &self.memory
+        {
+            memory.give_ear();
+        }
+    }
+
+    /// Tells the owner of a session that is held that its peer means it, once there is something behind the hello.
+    fn prove(&mut self, rest: &[u8]) {
+        if self.held && !self.proved && !rest.is_empty() {
+            self.proved = true;
+            self.events.push_back(Event::Proved);
         }
     }
 
@@ -461,5 +501,11 @@ impl Session {
         self.counters.errors_found += 1;
         self.close(Reason::Error(error.clone()));
         error
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.fall_silent();
     }
 }

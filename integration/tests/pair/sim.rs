@@ -135,9 +135,19 @@ impl World {
         busy |= self.act(at);
         let ids: Vec<_> = self.nodes[at].conns.keys().copied().collect();
         for id in ids {
-            busy |= self.serve(at, id);
+            busy |= self.listen(at, id) | self.serve(at, id);
         }
         busy
+    }
+
+    /// Lets a session that was deaf use what has come meanwhile.
+    fn listen(&mut self, at: usize, id: SessionId) -> bool {
+        let Some(conn) = self.nodes[at].conns.get_mut(&id) else { return false };
+        let before = conn.input.len();
+        if conn.session.is_deaf() && before > 0 {
+            digest(conn, self.now);
+        }
+        conn.input.len() < before
     }
 
     fn act(&mut self, at: usize) -> bool {

@@ -232,7 +232,7 @@ impl Connection<'_> {
             let is_blocked = !self.output.is_empty() || self.wire.wants_write();
             tokio::select! {
                 biased;
-                ready = self.wire.ready(is_blocked) => {
+                ready = self.wire.ready(is_blocked), if !self.is_full() => {
                     if ready.is_err() {
                         self.seat.session.handle_end();
                     }
@@ -272,6 +272,11 @@ impl Connection<'_> {
     fn read(&mut self) -> bool {
         let now = self.hub.clock.now();
         let before = self.input.len();
+        if self.is_full() {
+            // Perhaps it is heard now.
+            self.digest(now);
+            return self.input.len() < before;
+        }
         self.input.reserve(IN_MAX.saturating_sub(before));
         match self.wire.try_read(&mut self.input) {
             Ok(0) => {
@@ -279,7 +284,12 @@ impl Connection<'_> {
                 return true;
             }
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.seat.session.is_deaf() && before > 0 {
+                    self.digest(now);
+                }
+                return self.input.len() < before;
+            }
             Err(error) => {
                 self.broken(&error);
                 return true;
@@ -287,6 +297,11 @@ impl Connection<'_> {
         }
         self.digest(now);
         true
+    }
+
+    /// Whether there is no room for more: what is there waits until another session with the peer has ended.
+    fn is_full(&self) -> bool {
+        self.seat.session.is_deaf() && self.input.len() >= IN_MAX
     }
 
     /// The connection broke. What TLS has to say of it is kept: a certificate of ours that is not taken is told only here.

@@ -232,6 +232,7 @@ impl Hub {
     pub(super) fn gone(self: &Arc<Self>, id: SessionId) {
         let mut state = lock(&self.state);
         state.slots.remove(&id);
+        self.news.send_replace(());
         state.coordinator.ended(self.clock.now(), id, None);
         self.act(&mut state);
     }
@@ -315,6 +316,8 @@ impl Hub {
                     reason => tracing::info!(section, peer, %reason, "session ended"),
                 }
                 state.coordinator.ended(now, slot.id, Some(&reason));
+                // Another session with this peer may be waiting to be heard.
+                self.news.send_replace(());
             }
         }
         self.act(&mut state);

@@ -44,8 +44,7 @@ impl Session {
         }
     }
 
-    /// Nothing live is pushed until [`promote`](Self::promote): another session does that. What the peer sends is learned, and
-    /// what it asks for is taught.
+    /// Nothing live is pushed until [`promote`](Self::promote): another session does that.
     pub const fn hold(&mut self) {
         self.held = true;
     }

@@ -264,6 +264,9 @@ impl RosterTable {
 }
 
 /// What a section remembers of one peer from one session to the next.
+///
+/// It has one *ear*: of several sessions with a peer one is heard, until it is over. So what is still on its way in a session that is given
+/// up never replaces what was said later in another one.
 #[derive(Debug)]
 pub struct PeerMemory {
     name: Box<[u8]>,
@@ -271,6 +274,8 @@ pub struct PeerMemory {
     acked: Box<[AtomicU64]>,
     /// The peer refused 2.1.
     old: AtomicBool,
+    /// A session has the ear.
+    heard: AtomicBool,
 }
 
 impl PeerMemory {
@@ -278,7 +283,12 @@ impl PeerMemory {
     #[must_use]
     pub fn new(roster: &Roster, name: &[u8]) -> Arc<Self> {
         let acked = (0..roster.tables().max()).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Self { name: name.into(), acked, old: AtomicBool::new(false) })
+        Arc::new(Self {
+            name: name.into(),
+            acked,
+            old: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+        })
     }
 
     /// Returns the name of the peer.
@@ -297,6 +307,17 @@ impl PeerMemory {
         if let Some(acked) = self.acked.get(table) {
             acked.fetch_max(seq, Ordering::Relaxed);
         }
+    }
+
+    /// Takes the ear, if no other session has it.
+    pub(super) fn take_ear(&self) -> bool {
+        // Acquire: what the other one has stored comes before what this one does.
+        !self.heard.swap(true, Ordering::Acquire)
+    }
+
+    /// Gives it back. By the session that took it.
+    pub(super) fn give_ear(&self) {
+        self.heard.store(false, Ordering::Release);
     }
 
     /// Returns the version to announce to the peer: 2.0 once it refused 2.1, until it announces 2.1 itself.
