@@ -7,3 +7,4 @@ pub mod codec;
 pub mod driver;
 pub mod resync;
 pub mod session;
+mod sketch;

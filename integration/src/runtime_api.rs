@@ -26,6 +26,7 @@
 //! | `show peers [SECTION]` | the peers and what they were told |
 //! | `show aggregate [SECTION]` | the sums over peers: which sources are in, what is missing, how far behind they are |
 //! | `show cli level`, `operator`, `user` | what this session may do; to do no more than that from now on |
+//! | `show peers digest [SECTION]` | how many keys each peer lacks, as found last; finds it anew |
 //! | `show info` | name, version, process id, time since the start |
 //! | `help`, `prompt`, `quit` | the commands; a session of several; its end |
 //!
@@ -137,6 +138,13 @@ pub trait PeersStatus: Send + Sync {
         let _ = out;
         section.is_none()
     }
+
+    /// Writes how the tables of those peers differ from ours, as it was found last, and begins to find it anew. Returns as
+    /// [`show_peers`](Self::show_peers) does.
+    fn compare_peers(&self, section: Option<&str>, out: &mut String) -> bool {
+        let _ = out;
+        section.is_none()
+    }
 }
 
 /// There are no peers.
@@ -245,13 +253,17 @@ impl Api {
     }
 
     fn show_peers(&self, words: &[&[u8]]) -> Reply {
-        let words = match words {
-            [b"dict" | b"-", rest @ ..] => rest,
-            all => all,
+        let (words, compare) = match words {
+            [b"digest", rest @ ..] => (rest, true),
+            [b"dict" | b"-", rest @ ..] => (rest, false),
+            all => (all, false),
         };
         let section = words.first().map(|name| String::from_utf8_lossy(name));
         let mut out = String::new();
-        let found = self.peers.show_peers(section.as_deref(), &mut out);
+        let found = match compare {
+            true => self.peers.compare_peers(section.as_deref(), &mut out),
+            false => self.peers.show_peers(section.as_deref(), &mut out),
+        };
         Reply::text(if found { out } else { "No such peers\n".to_owned() })
     }
 }

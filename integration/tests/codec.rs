@@ -928,12 +928,17 @@ fn refused(bytes: &[u8]) -> Status {
 #[test]
 fn hello_lines_are_judged_as_they_arrive() {
     let good = b"HAProxyS 2.1\nA\nB 25379 1\n";
-    let expected =
-        Hello { version: Version::V2_1, caller: (*b"B").into(), process_id: Some(25379) };
+    let expected = Hello {
+        version: Version::V2_1,
+        caller: (*b"B").into(),
+        process_id: Some(25379),
+        compares: false,
+    };
     assert_eq!(say(good), Ok((25, Some(expected.clone()))));
     // Messages may follow at once; CR is dropped; the rest of line three is not needed.
     assert_eq!(say(b"HAProxyS 2.1\r\nA\r\nB 25379 1\r\n\x00\x04"), Ok((28, Some(expected))));
-    let bare = Hello { version: Version::V2_0, caller: (*b"A").into(), process_id: None };
+    let bare =
+        Hello { version: Version::V2_0, caller: (*b"A").into(), process_id: None, compares: false };
     assert_eq!(say(b"HAProxyS 2.0\nA\nA \n"), Ok((18, Some(bare))));
     assert_eq!(say(&good[..24]), Ok((24, None)));
 
@@ -1002,7 +1007,7 @@ fn hello_survives() {
         }
         let found = HelloReader::new().push(&bytes, called, |name| name == caller);
         let process_id = Some(u64::from(*id));
-        let hello = Hello { version, caller: caller[..].into(), process_id };
+        let hello = Hello { version, caller: caller[..].into(), process_id, compares: false };
         assert_eq!(found, Ok((bytes.len(), Some(hello))));
     });
     for (called, caller) in

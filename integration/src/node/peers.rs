@@ -63,6 +63,19 @@ impl PeersStatus for Peers {
         }
         found
     }
+
+    fn compare_peers(&self, section: Option<&str>, out: &mut String) -> bool {
+        let mut found = section.is_none();
+        for each in self.sections.iter().filter_map(Weak::upgrade) {
+            let status = each.status();
+            if section.is_none_or(|name| name == status.name) {
+                found = true;
+                let _ = show_differences(&status, out);
+                each.compare();
+            }
+        }
+        found
+    }
 }
 
 fn show_aggregate(status: &AggregateStatus, out: &mut String) -> fmt::Result {
@@ -112,6 +125,25 @@ fn show_aggregate(status: &AggregateStatus, out: &mut String) -> fmt::Result {
         }
     }
     writeln!(out)
+}
+
+fn show_differences(section: &SectionStatus, out: &mut String) -> fmt::Result {
+    writeln!(out, "id={} local_peer={}", section.name, section.local_peer)?;
+    for peer in &section.peers {
+        let comparing = peer.session.as_ref().is_some_and(|session| session.comparing);
+        writeln!(out, "  id={} comparing={}", peer.name, u8::from(comparing))?;
+        for found in &peer.differences {
+            let by = if found.is_asked { "digest" } else { "acks" };
+            write!(out, "      table={} by={by} lacks={}", found.table, found.difference.lacks)?;
+            if found.is_asked {
+                // Of a peer that cannot say it is not known what it has beside.
+                write!(out, " exceeds={}", found.difference.exceeds)?;
+            }
+            let exact = u8::from(found.difference.is_exact);
+            writeln!(out, " exact={exact} age={}ms", found.age_ms)?;
+        }
+    }
+    Ok(())
 }
 
 fn show(section: &SectionStatus, out: &mut String) -> fmt::Result {

@@ -19,6 +19,7 @@
 
 #![warn(clippy::indexing_slicing, clippy::unwrap_used)]
 
+pub(super) mod compare;
 pub mod definition;
 pub mod dictionary;
 pub mod hello;

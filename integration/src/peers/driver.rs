@@ -13,6 +13,7 @@
 //! through a flag and a waker, both atomic. A session belongs to the task of its connection: what is learned and taught
 //! passes no lock. The hub has one, for the beginnings and ends of sessions and for the [status](Section::status).
 
+mod compare;
 mod connection;
 mod hub;
 mod lag;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+pub use compare::TableDifference;
 pub use listen::Listen;
 pub use names::{Lookup, Names, Resolve, SystemResolver};
 pub use status::{PeerStatus, SectionStatus, TableLag};
@@ -216,6 +218,15 @@ impl Section {
     #[must_use]
     pub fn status(&self) -> SectionStatus {
         self.hub.status()
+    }
+
+    /// Begins to compare all tables with every peer, if that is not under way. Soon after, [`status`](Self::status) says how their keys
+    /// differ: see [`TableDifference`].
+    ///
+    /// A peer that is `stktabled` is asked, and counts one table at a time, in slices between its updates: both sides keep 123 KB meanwhile,
+    /// and send as much. Of any other, what it has not acknowledged is counted here.
+    pub fn compare(&self) {
+        self.hub.compare();
     }
 
     /// Waits until its resync is over: a peer has taught us everything, or there was none for long enough.

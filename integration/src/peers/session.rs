@@ -20,6 +20,7 @@
 //! lesson, then confirmations, then a heartbeat if there was nothing else. An owner whose socket is full goes on
 //! reading, and nothing piles up here meanwhile.
 
+mod compare;
 mod event;
 mod handshake;
 mod learn;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 use stktable::Tick;
 
+pub use crate::peers::sketch::Difference;
 pub use event::{Event, Reason, SessionError, SessionErrorKind};
 pub use limits::Limits;
 pub use roster::{PeerMemory, Roster, RosterError, RosterTable};
@@ -48,6 +50,7 @@ pub use timers::{DEAD_MS, HANDSHAKE_MS, HEARTBEAT_MS};
 use crate::peers::codec::{
     Control, DecodeError, Decoder, Hello, HelloReader, Message, StatusReader, Version,
 };
+use compare::Compare;
 use handshake::Phase;
 use learn::{Desk, Learn};
 use roster::text;
@@ -93,6 +96,7 @@ pub struct Session {
     proved: bool,
     /// The peer is a source of tables that are kept apart.
     present: Option<Present>,
+    compare: Compare,
     /// Confirmations owed.
     confirms: u64,
     /// What is to be written whatever the phase: hello, status line, error.
@@ -121,7 +125,7 @@ impl Session {
         let version = memory.version();
         let (called, caller) = (memory.name(), session.roster.local_peer());
         let id = u64::from(process_id);
-        let written = Hello::encode(version, called, caller, id, &mut session.ready);
+        let written = Hello::encode_ours(version, called, caller, id, &mut session.ready);
         debug_assert!(written.is_ok(), "the names of a roster are checked");
         session.version = Some(version);
         session.peer = Some(text(called));
@@ -150,6 +154,7 @@ impl Session {
             hears: false,
             proved: false,
             present: None,
+            compare: Compare::default(),
             confirms: 0,
             ready: Vec::new(),
             events: VecDeque::new(),
@@ -252,21 +257,19 @@ impl Session {
         self.events.push_back(Event::Closed(reason));
     }
 
-    /// Appends what is to be sent, and returns whether there was anything. Begins no message once `out` holds
+    /// Appends what is to be sent, and returns whether there was anything, or something was done that may lead to it. Begins no message once `out` holds
     /// [`OUT_MAX`] bytes.
     ///
     /// Changed by every other call, and by changes of the tables; by itself until it returns false.
     pub fn poll_transmit(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
         let before = out.len();
         out.append(&mut self.ready);
-        if matches!(self.phase, Phase::Up) {
-            self.turn(now, out);
-        }
+        let worked = matches!(self.phase, Phase::Up) && self.turn(now, out);
         let wrote = out.len() > before;
         if wrote {
             self.timers.wrote(now);
         }
-        wrote
+        wrote || worked
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called; `None` when the session is over.
@@ -319,7 +322,18 @@ impl Session {
             let lag = table.table().last_update().saturating_sub(cursor);
             let name = table.local_name().to_owned();
             let local_id = id_of(at);
-            TableStatus { name, local_id, remote_id, last_get, last_acked, peer_acked, cursor, lag }
+            let found = self.compare.found(at);
+            TableStatus {
+                name,
+                local_id,
+                remote_id,
+                last_get,
+                last_acked,
+                peer_acked,
+                cursor,
+                lag,
+                found,
+            }
         };
         SessionStatus {
             peer: self.peer.clone(),
@@ -332,6 +346,8 @@ impl Session {
             },
             teaching: self.teach.lesson.is_some(),
             learning: self.waiting,
+            compares: self.compare.is_spoken,
+            comparing: self.compare.is_under_way(),
             counters: self.counters,
             tables: self.roster.tables().iter().enumerate().map(table).collect(),
         }
@@ -427,7 +443,7 @@ impl Session {
                     self.teach.ack(ack, memory, &mut self.counters)?;
                 }
             }
-            Message::Unknown { .. } => {}
+            Message::Unknown { class, ty, body } => self.foreign(class, ty, body)?,
         }
         Ok(())
     }
@@ -460,10 +476,10 @@ impl Session {
         }
     }
 
-    /// Writes one turn.
-    fn turn(&mut self, now: Tick, out: &mut Vec<u8>) {
+    /// Writes one turn. Returns whether something is under way though nothing was written.
+    fn turn(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
         if out.len() >= OUT_MAX {
-            return;
+            return false;
         }
         let before = out.len();
         if std::mem::take(&mut self.request) {
@@ -488,10 +504,12 @@ impl Session {
             self.confirms -= 1;
             Control::ResyncConfirm.encode(out);
         }
+        let worked = out.len() < OUT_MAX && self.compare.turn(now, &self.roster, out);
         if self.timers.heartbeat_waits() && out.len() == before {
             Control::Heartbeat.encode(out);
             self.counters.heartbeats_sent += 1;
         }
+        worked
     }
 
     fn fail(&mut self, kind: SessionErrorKind, offset: u64) -> SessionError {

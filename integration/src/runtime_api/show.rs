@@ -23,6 +23,7 @@ The following commands are valid:
   user                                    : lower the level of the current CLI session to user
   show info                               : report information about the running process
   show peers [dict|-] [section]           : dump some information about all the peers or this peers section
+  show peers digest [section]             : compare tables with the peers, and report what was found last
   show table <table> [<filter>]*          : report table usage stats or dump this table's contents (filter: data/key/ptr)
   help                                    : list the commands
   prompt                                  : toggle interactive mode with prompt

@@ -78,12 +78,12 @@ fn callers_heed_the_status() {
     let roster = roster(&[&table(T)]);
     let memory = PeerMemory::new(&roster, b"B");
     let mut s = Scripted::caller(&roster, &memory);
-    assert_eq!(s.sent(), b"HAProxyS 2.1\nB\nA 7 1\n");
+    assert_eq!(s.sent(), b"HAProxyS 2.1\nB\nA 7 1 stktabled-compare\n");
     s.take(b"502\n").unwrap();
     let refused = Reason::RefusedBy(StatusLine::Known(Status::BadVersion));
     assert_eq!(s.events.last(), Some(&Event::Closed(refused)));
     let mut s = Scripted::caller(&roster, &memory);
-    assert_eq!(s.sent(), b"HAProxyS 2.0\nB\nA 7 1\n");
+    assert_eq!(s.sent(), b"HAProxyS 2.0\nB\nA 7 1 stktabled-compare\n");
     for (status, line) in
         [(&b"300\n"[..], StatusLine::Known(Status::TryAgain)), (b"huh\n", StatusLine::Garbage)]
     {

@@ -13,7 +13,7 @@
 
 use core::fmt;
 
-use super::EncodeError;
+use super::{EncodeError, compare};
 
 /// The most bytes a line may have before its LF.
 pub const LINE_MAX: usize = 16383;
@@ -139,9 +139,31 @@ pub struct Hello {
     pub caller: Box<[u8]>,
     /// The process id that the caller claims, where it gave one. For logs only.
     pub process_id: Option<u64>,
+    /// The caller is `stktabled`, and can compare tables.
+    pub compares: bool,
 }
 
 impl Hello {
+    /// Appends the hello of a caller (peers protocol, section 2.1), with a word behind it that HAProxy does not read and that says
+    /// that we can compare tables.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_ours(
+        version: Version,
+        called: &[u8],
+        caller: &[u8],
+        process_id: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        Self::encode(version, called, caller, process_id, out)?;
+        out.pop();
+        out.push(b' ');
+        out.extend_from_slice(compare::HELLO_WORD);
+        out.push(b'\n');
+        Ok(())
+    }
+
     /// Appends the hello of a caller (peers protocol, section 2.1).
     ///
     /// # Errors
@@ -316,7 +338,8 @@ fn judge(
             }
             let mut words = rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
             let process_id = words.next().and_then(number);
-            Ok(Judged::Whole(Hello { version, caller: caller.into(), process_id }))
+            let compares = words.any(|word| word == compare::HELLO_WORD);
+            Ok(Judged::Whole(Hello { version, caller: caller.into(), process_id, compares }))
         }
         Line::Over => Err(Status::ProtocolError),
     }

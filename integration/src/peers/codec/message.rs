@@ -201,7 +201,7 @@ pub(super) fn table_message(
     framed(CLASS_TABLE, ty, out, body)
 }
 
-fn framed(
+pub(super) fn framed(
     class: u8,
     ty: u8,
     out: &mut Vec<u8>,

@@ -49,6 +49,8 @@ pub(super) enum Order {
     Hold,
     /// Be the live session.
     Promote,
+    /// Compare the tables with the peer's.
+    Compare,
 }
 
 impl Slot {
@@ -259,6 +261,7 @@ impl Connection<'_> {
             Order::Request => self.seat.session.request_resync(),
             Order::Hold => self.seat.session.hold(),
             Order::Promote => self.seat.session.promote(),
+            Order::Compare => self.seat.session.compare(),
         }
     }
 

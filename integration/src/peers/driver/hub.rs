@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::RemotePeer;
+use super::compare::{self, TableDifference};
 use super::connection::{self, Order, Seat, Slot};
 use super::lag::{MARK_MS, Marks};
 use super::listen::Origin;
@@ -20,7 +21,7 @@ use crate::clock::Clock;
 use crate::expiry;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
 use crate::peers::session::{
-    Event, Reason, Role, Roster, RosterError, RosterTable, Session, SessionStatus,
+    Difference, Event, Reason, Role, Roster, RosterError, RosterTable, Session, SessionStatus,
 };
 use crate::shared::SharedTable;
 use crate::tls::Connector;
@@ -385,6 +386,48 @@ impl Hub {
         acked
     }
 
+    /// Begins to compare the tables with every peer's.
+    pub(super) fn compare(self: &Arc<Self>) {
+        let state = lock(&self.state);
+        for (at, (peer, _)) in state.peers.iter().enumerate() {
+            let live = state.coordinator.peer(at).and_then(|peer| peer.live);
+            let slot = live.and_then(|live| state.slots.get(&live));
+            match (slot, state.coordinator.memory(at)) {
+                (Some(slot), _) if slot.status().compares => slot.order(Order::Compare),
+                (_, Some(memory)) => compare::count(self, peer, Arc::clone(memory)),
+                (_, None) => {}
+            }
+        }
+    }
+
+    /// Returns how a peer's tables differed when they were last compared.
+    fn differences(
+        &self,
+        peer: &Peer,
+        session: Option<&SessionStatus>,
+        now: Tick,
+    ) -> Vec<TableDifference> {
+        let found = |table: String, difference, is_asked, at| {
+            let age_ms = now.since(at);
+            TableDifference { table, difference, is_asked, age_ms }
+        };
+        if let Some(session) = session.filter(|session| session.compares) {
+            let tables = session.tables.iter();
+            let asked = tables.filter_map(|table| {
+                let (difference, at) = table.found?;
+                Some(found(table.name.clone(), difference, true, at))
+            });
+            return asked.collect();
+        }
+        let counted = peer.unacked.counted.load();
+        let tables = self.roster.tables().iter().zip(counted.iter());
+        let counted = tables.map(|(table, (lacks, at))| {
+            let difference = Difference { lacks: *lacks, exceeds: 0, is_exact: true };
+            found(table.local_name().to_owned(), difference, false, *at)
+        });
+        counted.collect()
+    }
+
     pub(super) fn status(&self) -> SectionStatus {
         let state = lock(&self.state);
         let now = self.clock.now();
@@ -394,11 +437,13 @@ impl Hub {
         let peer = |(at, (peer, totals)): (usize, &(Arc<Peer>, Totals))| {
             let coordinated = state.coordinator.peer(at)?;
             let call_in = coordinated.call_at.map(|call_at| call_at.since(now));
+            let session = coordinated.live.and_then(session);
             Some(PeerStatus {
+                differences: self.differences(peer, session.as_ref(), now),
                 name: peer.name.clone(),
                 address: peer.at.address.to_string(),
                 resolved: peer.at.known().addresses,
-                session: coordinated.live.and_then(session),
+                session,
                 calling: coordinated.calling,
                 call_in_ms: call_in,
                 lag: state.lag(&self.roster, at, now),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::RemotePeer;
+use super::compare::Unacked;
 use super::names::Whereabouts;
 use crate::tls::Connector;
 
@@ -14,6 +15,7 @@ pub(super) struct Peer {
     pub(super) name: String,
     pub(super) at: Whereabouts,
     pub(super) tls: Option<Arc<Connector>>,
+    pub(super) unacked: Unacked,
     removed: watch::Sender<bool>,
 }
 
@@ -33,6 +35,7 @@ impl Peer {
             name,
             at: Whereabouts::new(address),
             tls,
+            unacked: Unacked::default(),
             removed: watch::Sender::new(false),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::TableDifference;
 use crate::peers::resync::ResyncState;
 use crate::peers::session::SessionStatus;
 
@@ -49,6 +50,8 @@ pub struct PeerStatus {
     pub not_up_to_date: bool,
     /// How far it is behind, by table; whether or not there is a session.
     pub lag: Vec<TableLag>,
+    /// How its keys differed from ours, by table, when they were last compared: see [`Section::compare`](super::Section::compare).
+    pub differences: Vec<TableDifference>,
     /// Sessions since we began.
     pub sessions: u64,
     /// Sessions that ended because of what the peer sent.

@@ -33,6 +33,10 @@ impl Session {
     pub fn accept(&mut self, now: Tick, memory: Arc<PeerMemory>, beside: bool) {
         let Phase::Deciding(hello) = &self.phase else { return };
         let version = hello.version;
+        if hello.compares {
+            self.compare.is_spoken = true;
+            self.compare.is_told = true;
+        }
         debug_assert_eq!(*hello.caller, *memory.name(), "the memory of this peer");
         Status::Accepted.encode(&mut self.ready);
         // Who announces 2.1 takes it.

@@ -1,6 +1,9 @@
 //! What there is to know of a session, for whoever looks after it.
 
+use stktable::Tick;
+
 use crate::peers::codec::Version;
+use crate::peers::sketch::Difference;
 
 /// Counts since the session began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +81,10 @@ pub struct SessionStatus {
     pub teaching: bool,
     /// The peer teaches us everything, as we asked.
     pub learning: bool,
+    /// The peer is one of us, and can compare tables.
+    pub compares: bool,
+    /// Tables are being compared.
+    pub comparing: bool,
     /// What was counted.
     pub counters: Counters,
     /// Each table of the section.
@@ -104,4 +111,6 @@ pub struct TableStatus {
     pub cursor: u64,
     /// How far the table is ahead of that, in sequence numbers: at least as many as there are entries to be sent.
     pub lag: u64,
+    /// How its keys differed from the peer's when they were last compared in this session, and when that was.
+    pub found: Option<(Difference, Tick)>,
 }
