@@ -125,6 +125,19 @@ impl Node {
         clock: Clock,
         fill: impl AsyncFnOnce(&[Arc<SharedTable>]),
     ) -> Result<Self, StartError> {
+        Self::run_as(setup, clock, false, fill).await
+    }
+
+    /// The same, as the `successor` of a process that still runs, see [`Section::start_as`].
+    ///
+    /// # Errors
+    /// When an address cannot be listened on. Nothing is left running then.
+    pub async fn run_as(
+        setup: &Setup,
+        clock: Clock,
+        successor: bool,
+        fill: impl AsyncFnOnce(&[Arc<SharedTable>]),
+    ) -> Result<Self, StartError> {
         let declared = setup.tables.iter();
         let tables: Vec<_> =
             declared.map(|table| SharedTable::new(table.declaration.clone())).collect();
@@ -174,7 +187,7 @@ impl Node {
                     into: Arc::clone(&set),
                 }),
             };
-            let started = Section::start(settings, clock).await;
+            let started = Section::start_as(settings, clock, successor).await;
             let failed = |error| StartError::Section { at: section.at.clone(), error };
             sections.push(Arc::new(started.map_err(failed)?));
         }
@@ -235,6 +248,23 @@ impl Node {
     /// Returns how the sums over peers are.
     pub fn aggregates(&self) -> impl Iterator<Item = Arc<AggregateStatus>> {
         self.aggregates.iter().map(|running| running.status.load_full())
+    }
+
+    /// Closes the connections to peers, teaches everything to the process that took our place, if there is one, and ends every task. See
+    /// [`Section::hand_over`].
+    pub async fn hand_over(mut self) {
+        let mut each = JoinSet::new();
+        for section in self.sections.drain(..).filter_map(Arc::into_inner) {
+            each.spawn(async move {
+                let name = section.status().name;
+                match section.hand_over().await {
+                    Ok(()) => tracing::info!(section = name, "handed over"),
+                    Err(why) => tracing::info!(section = name, why, "not handed over"),
+                }
+            });
+        }
+        while each.join_next().await.is_some() {}
+        self.expiry.shutdown().await;
     }
 
     /// Closes the connections to peers, and ends every task.

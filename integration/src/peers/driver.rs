@@ -15,6 +15,7 @@
 
 mod compare;
 mod connection;
+mod hand_over;
 mod hub;
 mod lag;
 mod listen;
@@ -28,8 +29,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::net::TcpListener;
 
 pub use compare::TableDifference;
 pub use listen::Listen;
@@ -137,6 +136,19 @@ impl Section {
     /// # Errors
     /// When an address cannot be listened on, or names are not usable; nothing is left running then.
     pub async fn start(settings: SectionSettings, clock: Clock) -> Result<Self, StartError> {
+        Self::start_as(settings, clock, false).await
+    }
+
+    /// The same, as the `successor` of a process that still runs: it is listened beside that one, and what it teaches comes before what
+    /// other peers do. See [`hand_over`](Self::hand_over).
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start).
+    pub async fn start_as(
+        settings: SectionSettings,
+        clock: Clock,
+        successor: bool,
+    ) -> Result<Self, StartError> {
         let SectionSettings {
             name,
             local_peer,
@@ -155,7 +167,7 @@ impl Section {
         for listen in listen {
             let address = listen.address;
             let failed = |error| StartError::Listen { section: name.clone(), address, error };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let listener = listen::bind(address, successor).map_err(failed)?;
             local_addrs.push(listener.local_addr().map_err(failed)?);
             listeners.push((listener, Arc::new(listen)));
         }
@@ -164,7 +176,7 @@ impl Section {
             // Nothing is learned that could be taught: a lesson is never a part of what there is.
             roster.set_up_to_date();
         }
-        let hub = Hub::new(roster, clock, names);
+        let hub = Hub::new(roster, clock, names, successor);
         let mut kept = Vec::with_capacity(listeners.len());
         for (listener, listen) in listeners {
             kept.push(Arc::clone(&listen));
@@ -238,6 +250,28 @@ impl Section {
 
     /// Closes its sessions and listeners. Takes 2 s at most.
     pub async fn stop(self) {
+        self.end().await;
+    }
+
+    /// Closes its sessions and listeners, then teaches everything to the process that took its place, if there is one: it has the same name
+    /// and listens where we did. Returns why it did not.
+    ///
+    /// Takes as long as that process learns, or 10 s if it does not answer. With TLS nothing is handed over: there is no telling how our own
+    /// listener would have to be called.
+    ///
+    /// # Errors
+    /// Why nothing was taught. Where nobody has taken our place that is the usual end.
+    pub async fn hand_over(self) -> Result<(), String> {
+        self.end().await;
+        let listener = self.local_addrs.iter().zip(&self.listeners);
+        let plain = listener.filter(|(_, listen)| listen.tls.is_none()).next();
+        let Some((address, _)) = plain else {
+            return Err("there is no listener without TLS".to_owned());
+        };
+        hand_over::run(&self.hub, *address).await
+    }
+
+    async fn end(&self) {
         self.hub.stop();
         let mut tasks = self.hub.take_tasks();
         let all = async { while tasks.join_next().await.is_some() {} };

@@ -242,6 +242,13 @@ impl Session {
         }
     }
 
+    /// Teaches the peer everything, unasked, as a process does with its successor. Does nothing unless the session is up.
+    pub fn teach(&mut self) {
+        if matches!(self.phase, Phase::Up) {
+            self.teach.begin_lesson(&self.roster);
+        }
+    }
+
     /// Ends the session without another message. Does nothing when it is over.
     pub fn close(&mut self, reason: Reason) {
         if matches!(self.phase, Phase::Over) {

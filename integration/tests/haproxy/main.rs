@@ -7,6 +7,7 @@
 mod cli;
 mod mesh;
 mod process;
+mod successor;
 mod sums;
 
 use std::collections::BTreeMap;

@@ -116,13 +116,8 @@ impl Mesh {
     fn settled(&self) {
         until("all HAProxies have been taught", || {
             for at in 0..self.ours() {
-                let peers = self.stats(at).try_ask("show peers")?;
-                let flags = peers.split_whitespace().find_map(|word| word.strip_prefix("flags=0x"));
-                let flags = flags.and_then(|flags| u32::from_str_radix(flags, 16).ok());
-                // Locally and remotely, as observed.
-                if flags.is_none_or(|flags| flags & 3 != 3) {
-                    return Err(format!("{}: flags {flags:x?}", self.names[at]));
-                }
+                is_taught(&self.stats(at))
+                    .map_err(|error| format!("{}: {error}", self.names[at]))?;
             }
             Ok(())
         });
@@ -161,6 +156,19 @@ impl Mesh {
             }
             Ok(())
         });
+    }
+}
+
+/// Looks whether a HAProxy has been taught, or has given up waiting for that.
+pub(crate) fn is_taught(stats: &Stats) -> Result<(), String> {
+    let peers = stats.try_ask("show peers")?;
+    let flags = peers.split_whitespace().find_map(|word| word.strip_prefix("flags=0x"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags, 16).ok());
+    // Locally and remotely, as observed.
+    if flags.is_some_and(|flags| flags & 3 == 3) {
+        Ok(())
+    } else {
+        Err(format!("flags {flags:x?}"))
     }
 }
 

@@ -52,6 +52,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", requires = "state", value_parser = duration)]
     pub(crate) state_every: Option<Duration>,
 
+    /// Takes the place of the process with this id, which is told to stop (SIGUSR1) once we listen, and teaches us what it knows.
+    #[arg(long, value_name = "PID", conflicts_with = "demo", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) take_over: Option<i32>,
+
     /// Runs two nodes with traffic, shows how their tables follow each other, and compares them.
     #[arg(long, conflicts_with_all = ["files", "local_peer"])]
     pub(crate) demo: bool,

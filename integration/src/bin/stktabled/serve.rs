@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use stktable_integration::config::{Setup, StatsSocket};
@@ -11,13 +12,17 @@ use stktable_integration::http::HttpServer;
 use stktable_integration::node::StartError;
 use stktable_integration::peers::driver;
 use stktable_integration::runtime_api::Api;
-use stktable_integration::runtime_api::server::{Endpoint, Options, Server, Socket};
+use stktable_integration::runtime_api::server::{self, Endpoint, Options, Server, Socket};
 use stktable_integration::{Clock, Node};
 
 use crate::args::Args;
-use crate::signals::{Asked, Signals};
+use crate::signals::{Asked, SOFT_STOP, Signals};
 use crate::state::{OnDemand, StateFile};
 use crate::{check, say, supervisor};
+
+/// How long the process that we follow may hold what we need.
+const HELD_MAX: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Runs until a signal ends it.
 pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
@@ -31,15 +36,18 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut node = if built_in {
         start_built_in(setup, clock, state.as_ref()).await?
     } else {
-        start(&setup, clock, state.as_ref()).await?
+        start(&setup, clock, args.take_over.is_some(), state.as_ref()).await?
     };
+    if let Some(process) = args.take_over {
+        take_over(process);
+    }
     let sockets = setup_sockets(args, &stats_sockets, built_in);
     let mut api = Api::over(node.table_set(), clock.now()).peers(node.peers());
     if let Some(file) = &state {
         api = api.state(OnDemand { file: file.clone(), tables: node.tables().to_vec() });
     }
     let servers =
-        serve(sockets, args.runtime_api.is_some() || built_in, &Arc::new(api), clock).await?;
+        serve(sockets, args.runtime_api.is_some() || built_in, &Arc::new(api), clock, args.take_over.is_some()).await?;
     let metrics = match args.metrics {
         Some(address) => {
             let started = HttpServer::start(address, node.table_set(), node.peers()).await;
@@ -63,7 +71,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         server.stop().await;
     }
     let tables = node.tables().to_vec();
-    node.stop().await;
+    if signal == SOFT_STOP {
+        node.hand_over().await
+    } else {
+        node.stop().await
+    }
     // Last of all: nothing changes any more.
     if let Some(state) = state {
         state.save(&tables).await;
@@ -86,10 +98,11 @@ async fn serve(
     asked_for: bool,
     api: &Arc<Api>,
     clock: Clock,
+    patient: bool,
 ) -> Result<Vec<Server>, Box<dyn Error>> {
     let mut servers = Vec::new();
     for socket in sockets {
-        match Server::start(socket, Arc::clone(api), clock, Options::default()).await {
+        match serve_one(socket, api, clock, patient).await {
             Ok(server) => servers.push(server),
             Err(error) if asked_for => return Err(error.into()),
             Err(error) => {
@@ -100,9 +113,44 @@ async fn serve(
     Ok(servers)
 }
 
+/// Tells the process that we follow to stop. It teaches us by itself.
+fn take_over(process: i32) {
+    let told = rustix::process::Pid::from_raw(process)
+        .ok_or(rustix::io::Errno::SRCH)
+        .and_then(|id| rustix::process::kill_process(id, rustix::process::Signal::USR1));
+    if let Err(error) = told {
+        tracing::warn!(process, %error, "--take-over: the process cannot be told to stop");
+    }
+}
+
+/// Serves the runtime API, where a process that we follow may do so a little longer.
+async fn serve_one(
+    socket: Socket,
+    api: &Arc<Api>,
+    clock: Clock,
+    patient: bool,
+) -> Result<Server, server::StartError> {
+    let end = Instant::now() + HELD_MAX;
+    loop {
+        let started = Server::start(socket.clone(), Arc::clone(api), clock, Options::default());
+        match started.await {
+            Err(error) if patient && Instant::now() < end => {
+                tracing::debug!(%error, "--take-over: the runtime API is tried again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            started => return started,
+        }
+    }
+}
+
 /// Starts a node whose tables hold what the state file has.
-async fn start(setup: &Setup, clock: Clock, state: Option<&StateFile>) -> Result<Node, StartError> {
-    Node::run_filled(setup, clock, async |tables| {
+async fn start(
+    setup: &Setup,
+    clock: Clock,
+    successor: bool,
+    state: Option<&StateFile>,
+) -> Result<Node, StartError> {
+    Node::run_as(setup, clock, successor, async |tables| {
         if let Some(state) = state {
             state.load(tables).await;
         }
@@ -173,7 +221,7 @@ async fn start_built_in(
     clock: Clock,
     state: Option<&StateFile>,
 ) -> Result<Node, StartError> {
-    match start(&setup, clock, state).await {
+    match start(&setup, clock, false, state).await {
         Err(StartError::Section {
             error: driver::StartError::Listen { address, error, .. },
             ..
@@ -181,7 +229,7 @@ async fn start_built_in(
             tracing::warn!(%address, "in use by another process, so another port is used for peers");
             let listen = setup.sections.iter_mut().flat_map(|section| &mut section.listen);
             listen.for_each(|address| address.port = 0);
-            start(&setup, clock, state).await
+            start(&setup, clock, false, state).await
         }
         other => other,
     }

@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Ends us once a successor has been taught.
+pub(crate) const SOFT_STOP: &str = "SIGUSR1";
+
 /// The signals that we heed.
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -42,7 +45,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
             _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
-            _ = self.soft_stop.recv() => Asked::Stop("SIGUSR1"),
+            _ = self.soft_stop.recv() => Asked::Stop(SOFT_STOP),
             _ = self.hang_up.recv() => Asked::Reload,
         }
     }

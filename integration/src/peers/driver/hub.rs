@@ -65,9 +65,14 @@ struct State {
 }
 
 impl Hub {
-    pub(super) fn new(roster: Arc<Roster>, clock: Clock, names: Names) -> Arc<Self> {
-        // No process before us hands over yet.
-        let coordinator = Coordinator::new(clock.now(), Arc::clone(&roster), false, rand::random());
+    pub(super) fn new(
+        roster: Arc<Roster>,
+        clock: Clock,
+        names: Names,
+        successor: bool,
+    ) -> Arc<Self> {
+        let (now, seed) = (clock.now(), rand::random());
+        let coordinator = Coordinator::new(now, Arc::clone(&roster), successor, seed);
         let resync = coordinator.resync_state();
         let most = CONNECTIONS_PER_PEER * (roster.remote_peers().len() + 1);
         let permits = roster.limits().sessions.map_or(most, |sessions| sessions.min(SESSIONS_MAX));

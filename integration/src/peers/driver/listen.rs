@@ -1,13 +1,14 @@
 //! Accepts connections: from whom it may be, and not too many.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use stktable::Tick;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -77,6 +78,20 @@ impl fmt::Display for Denial {
             }
         }
     }
+}
+
+/// How many connections wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Listens. Nobody else may listen there, unless it is a successor, and we let it.
+pub(super) fn bind(address: SocketAddr, successor: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(successor)?;
+    socket.bind(address)?;
+    // From now on: only now is it known that there is no other process, but the one that we follow.
+    socket.set_reuseport(true)?;
+    socket.listen(BACKLOG)
 }
 
 /// How a connection came to be, if it was accepted.
