@@ -263,8 +263,8 @@ impl Section {
     /// Why nothing was taught. Where nobody has taken our place that is the usual end.
     pub async fn hand_over(self) -> Result<(), String> {
         self.end().await;
-        let listener = self.local_addrs.iter().zip(&self.listeners);
-        let plain = listener.filter(|(_, listen)| listen.tls.is_none()).next();
+        let mut listeners = self.local_addrs.iter().zip(&self.listeners);
+        let plain = listeners.find(|(_, listen)| listen.tls.is_none());
         let Some((address, _)) = plain else {
             return Err("there is no listener without TLS".to_owned());
         };

@@ -4,6 +4,9 @@
 //! Needs `haproxy` in the path. Where there is none the test says so and checks nothing, unless
 //! `STKTABLED_REQUIRE_HAPROXY` is set: then it fails.
 
+#[path = "../tls/certificates.rs"]
+#[expect(dead_code, reason = "shared with the tests of TLS")]
+mod certificates;
 mod cli;
 mod mesh;
 mod process;

@@ -1,25 +1,41 @@
 //! `stktabled` in a mesh with one, two and four HAProxy processes, which are reloaded and killed while traffic goes both ways.
 //!
-//! Each process has a file of its own, with `bind` and `server` lines: what is said there of the transport is one parameter.
+//! Each process has a file of its own, with `bind` and `server` lines: what is said there of the transport is one parameter. In plain text and in TLS
+//! with certificates on both sides; with few entries, and with as many as a real table has, which takes minutes and is run by hand.
 
 use std::ops::Range;
+use std::path::Path;
 use std::process::Command;
 
+use crate::certificates::Authority;
 use crate::cli::Stats;
 use crate::process::{Running, found, free_port, until};
 
 /// Entries that each side is given, in all.
-const ENTRIES: u32 = 100_000;
+const FEW: u32 = 12_000;
+const MANY: u32 = 100_000;
 const TABLE: &str = "mesh/t";
 
-/// How the peers talk to each other: what follows the address on a `bind` line and on each `server` line.
-#[derive(Clone, Copy)]
-struct Transport {
-    bind: &'static str,
-    server: &'static str,
+/// How the peers talk to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Plain,
+    /// Every peer has a certificate for its name, and asks for that of the others.
+    Tls,
 }
 
-const PLAIN: Transport = Transport { bind: "", server: "" };
+impl Transport {
+    /// Returns what follows the address on the `bind` line of a peer, and on its lines for the others.
+    fn words(self, folder: &Path, authority: &Authority, name: &str) -> (String, String) {
+        if self == Self::Plain {
+            return (String::new(), String::new());
+        }
+        let ca = authority.write(folder, "ca.pem");
+        let crt = authority.issue(folder, &format!("{name}.pem"), &[name]);
+        let tls = format!("ssl crt {} ca-file {} verify required", crt.display(), ca.display());
+        (tls.clone(), tls)
+    }
+}
 
 /// The files, ports and processes of a mesh. Those of HAProxy come first.
 struct Mesh {
@@ -38,9 +54,10 @@ impl Mesh {
         let mut names: Vec<_> = (1..=haproxies).map(|number| format!("stock{number}")).collect();
         names.push("ours".to_owned());
         let ports: Vec<_> = names.iter().map(|_| free_port()).collect();
+        let authority = Authority::new("mesh");
         for (at, name) in names.iter().enumerate() {
             let socket = folder.path().join(format!("{name}.sock"));
-            let Transport { bind, server } = transport;
+            let (bind, server) = transport.words(folder.path(), &authority, name);
             let mut file = format!(
                 "global\n    stats socket {} mode 600 level admin\npeers mesh\n    \
                  bind 127.0.0.1:{} {bind}\n",
@@ -51,7 +68,12 @@ impl Mesh {
                 file += &if other == name {
                     format!("    server {other}\n")
                 } else {
-                    format!("    server {other} 127.0.0.1:{port} {server}\n")
+                    let host = if server.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" verifyhost {other}")
+                    };
+                    format!("    server {other} 127.0.0.1:{port} {server}{host}\n")
                 };
             }
             file +=
@@ -185,17 +207,18 @@ fn set(stats: &Stats, keys: Range<u32>) {
 }
 
 /// The share of `part` in `parts` of the entries, those of one side.
-fn share(side: u32, part: u32, parts: u32) -> Range<u32> {
-    let bound = |at: u32| side * ENTRIES + ENTRIES / parts * at + 1;
+fn share(entries: u32, side: u32, part: u32, parts: u32) -> Range<u32> {
+    let bound = |at: u32| side * entries + entries / parts * at + 1;
     bound(part)..bound(part + 1)
 }
 
-fn everything_survives(haproxies: u32, transport: Transport) {
+fn everything_survives(haproxies: u32, transport: Transport, entries: u32) {
     let Some(mut mesh) = Mesh::start(haproxies as usize, transport) else { return };
     let ours = mesh.ours();
     // A share for each HAProxy, and one for what happens while we are dead.
     let parts = haproxies + 1;
-    let part = ENTRIES / parts;
+    let part = entries / parts;
+    let share = |side, part, parts| share(entries, side, part, parts);
 
     // What the first HAProxy has been given so far is everywhere: what a process has not told when it is told to go, only its
     // successor learns.
@@ -214,7 +237,7 @@ fn everything_survives(haproxies: u32, transport: Transport) {
         mesh.reload(0);
     });
     mesh.settled();
-    mesh.all_have("what was set during the reload", part * haproxies + ENTRIES / 2);
+    mesh.all_have("what was set during the reload", part * haproxies + entries / 2);
 
     // We die while a HAProxy is given entries. New ones: the protocol has no way to tell which of two values is newer, and a
     // peer that has not been told of a change yet may teach us the former value after another has told us.
@@ -223,7 +246,7 @@ fn everything_survives(haproxies: u32, transport: Transport) {
         scope.spawn(|| set(&first, share(0, haproxies, parts)));
         mesh.kill(ours);
     });
-    mesh.all_equal(part * parts + ENTRIES / 2);
+    mesh.all_equal(part * parts + entries / 2);
 
     // A HAProxy dies while we are given entries.
     std::thread::scope(|scope| {
@@ -232,20 +255,51 @@ fn everything_survives(haproxies: u32, transport: Transport) {
         mesh.kill(0);
     });
     mesh.settled();
-    mesh.all_equal(part * parts + ENTRIES);
+    mesh.all_equal(part * parts + entries);
 }
 
 #[test]
 fn a_mesh_with_one_haproxy() {
-    everything_survives(1, PLAIN);
+    everything_survives(1, Transport::Plain, FEW);
 }
 
 #[test]
 fn a_mesh_with_two_haproxies() {
-    everything_survives(2, PLAIN);
+    everything_survives(2, Transport::Plain, FEW);
 }
 
 #[test]
 fn a_mesh_with_four_haproxies() {
-    everything_survives(4, PLAIN);
+    everything_survives(4, Transport::Plain, FEW);
+}
+
+#[test]
+fn a_mesh_with_one_haproxy_in_tls() {
+    everything_survives(1, Transport::Tls, FEW);
+}
+
+#[test]
+fn a_mesh_with_two_haproxies_in_tls() {
+    everything_survives(2, Transport::Tls, FEW);
+}
+
+#[test]
+fn a_mesh_with_four_haproxies_in_tls() {
+    everything_survives(4, Transport::Tls, FEW);
+}
+
+#[test]
+#[ignore = "takes a minute; see README.md"]
+fn large_meshes_in_plain_text() {
+    [1, 2, 4]
+        .into_iter()
+        .for_each(|haproxies| everything_survives(haproxies, Transport::Plain, MANY));
+}
+
+#[test]
+#[ignore = "takes a minute; see README.md"]
+fn large_meshes_in_tls() {
+    [1, 2, 4]
+        .into_iter()
+        .for_each(|haproxies| everything_survives(haproxies, Transport::Tls, MANY));
 }
