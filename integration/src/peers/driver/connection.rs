@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,8 @@ pub(super) struct Slot {
     pub(super) origin: Option<Origin>,
     orders: UnboundedSender<Order>,
     status: ArcSwap<SessionStatus>,
+    /// Bytes that the socket has not taken.
+    queued: AtomicUsize,
 }
 
 /// What the task of a connection is told to do. There are few: the coordinator gives one when it changes its mind.
@@ -63,6 +66,11 @@ impl Slot {
     pub(super) fn status(&self) -> Arc<SessionStatus> {
         self.status.load_full()
     }
+
+    /// Returns how many bytes the socket had not taken then.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
 }
 
 /// A session with its place among the others.
@@ -86,7 +94,12 @@ impl Seat {
     fn new(id: SessionId, origin: Option<Origin>, session: Session) -> Self {
         let (sender, orders) = unbounded_channel();
         let status = ArcSwap::from_pointee(session.status());
-        Self { slot: Arc::new(Slot { id, origin, orders: sender, status }), orders, session }
+        let queued = AtomicUsize::new(0);
+        Self {
+            slot: Arc::new(Slot { id, origin, orders: sender, status, queued }),
+            orders,
+            session,
+        }
     }
 }
 
@@ -269,6 +282,7 @@ impl Connection<'_> {
     fn publish(&mut self) {
         self.turns = 0;
         self.seat.slot.status.store(Arc::new(self.seat.session.status()));
+        self.seat.slot.queued.store(self.output.len(), Ordering::Relaxed);
     }
 
     /// Reads once, and gives it to the session. Returns whether there was anything.

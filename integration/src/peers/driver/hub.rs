@@ -442,6 +442,7 @@ impl Hub {
         let peer = |(at, (peer, totals)): (usize, &(Arc<Peer>, Totals))| {
             let coordinated = state.coordinator.peer(at)?;
             let call_in = coordinated.call_at.map(|call_at| call_at.since(now));
+            let live = coordinated.live.and_then(|live| state.slots.get(&live));
             let session = coordinated.live.and_then(session);
             Some(PeerStatus {
                 differences: self.differences(peer, session.as_ref(), now),
@@ -449,6 +450,7 @@ impl Hub {
                 address: peer.at.address.to_string(),
                 resolved: peer.at.known().addresses,
                 session,
+                queued_bytes: live.map_or(0, |slot| slot.queued()),
                 calling: coordinated.calling,
                 call_in_ms: call_in,
                 lag: state.lag(&self.roster, at, now),

@@ -40,6 +40,8 @@ pub struct PeerStatus {
     pub resolved: Vec<SocketAddr>,
     /// The session that is up.
     pub session: Option<SessionStatus>,
+    /// Bytes that are written and that the socket has not taken: never more than some 80 KB, however far behind the peer is.
+    pub queued_bytes: usize,
     /// It is being called.
     pub calling: bool,
     /// In how many milliseconds it is called next.
