@@ -46,7 +46,7 @@ mod schema;
 pub use data::{Column, DataType, Storage};
 pub use declare::Declaration;
 #[cfg(not(loom))]
-pub use ebtree::return_memory;
+pub use ebtree::{advise_huge_pages, return_memory};
 pub use key::{Key, KeyError, KeySpec, KeyType, Prefix};
 pub use table::{EntryRef, StickTable, TableFull};
 pub use tick::Tick;

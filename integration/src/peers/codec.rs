@@ -36,7 +36,9 @@ pub use definition::{Definition, Ignored, SenderTable};
 pub use dictionary::{Dict, ReceiveCache, SendCache};
 pub use hello::{Hello, HelloError, HelloReader, Status, StatusLine, StatusReader, Version};
 pub use message::{Ack, Control, Decoder, ErrorMessage, Message, RawAck};
-pub use update::{Element, Rate, RawUpdate, Update, UpdateHeader, UpdateKind, Value, Values};
+pub use update::{
+    Element, Rate, RawUpdate, Short, Update, UpdateHeader, UpdateKind, Value, Values,
+};
 
 /// The largest body of a message that HAProxy can receive with its default buffers, and so the largest
 /// that is ever sent (peers protocol, section 4).

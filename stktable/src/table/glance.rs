@@ -129,6 +129,40 @@ impl<'e> Glance<'e> {
         })
     }
 
+    /// Calls `take` with every number that peers are sent of these types, which have so many elements each: one of an integer, three of a
+    /// rate, in the order in which they travel. The same as [`value`](Self::value) of each, in one loop for each storage.
+    ///
+    /// Types that the table does not store, and names, are passed over.
+    #[inline]
+    pub fn numbers(&self, types: &[(DataType, u64)], now: Tick, mut take: impl FnMut(u64)) {
+        let entry = self.entry;
+        for &(data_type, elements) in types {
+            let elements = u32::try_from(elements).unwrap_or(u32::MAX);
+            let storage = data_type.storage();
+            for element in 0..elements {
+                let Some((period_ms, place)) = self.table.schema.find(data_type, element) else {
+                    break;
+                };
+                // Relaxed: as in `value`.
+                match storage {
+                    Storage::Sint => {
+                        let value = entry.narrow(place).load(Ordering::Relaxed).cast_signed();
+                        take(i64::from(value).cast_unsigned());
+                    }
+                    Storage::Uint => take(entry.narrow(place).load(Ordering::Relaxed).into()),
+                    Storage::Ull => take(entry.wide(place).load(Ordering::Relaxed)),
+                    Storage::Rate => {
+                        let rate = entry.rate(place).snapshot(period_ms);
+                        take(rate.age(now).into());
+                        take(rate.current.into());
+                        take(rate.previous.into());
+                    }
+                    Storage::Dict => {}
+                }
+            }
+        }
+    }
+
     /// Returns the reading of one element: a counter, a tag, or the events of a rate in its last period (of a byte
     /// rate: the blocks, as they are stored and sent). `None` if it is not stored.
     #[inline]

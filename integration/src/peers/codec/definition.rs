@@ -276,7 +276,7 @@ impl SenderTable {
 
     /// Returns the data types that have a number here, ascending, with the number of their elements.
     #[inline]
-    pub(super) fn list(&self) -> &[(DataType, u64)] {
+    pub(in crate::peers) fn list(&self) -> &[(DataType, u64)] {
         self.listed.get(..self.count).unwrap_or_default()
     }
 

@@ -13,7 +13,7 @@ use super::{BODY_MAX, DecodeError, Definition, EncodeError, RawUpdate, UpdateKin
 
 const CLASS_CONTROL: u8 = 0;
 const CLASS_ERROR: u8 = 1;
-const CLASS_TABLE: u8 = 10;
+pub(super) const CLASS_TABLE: u8 = 10;
 const CLASS_RESERVED: u8 = 255;
 
 pub(super) const TYPE_DEFINITION: u8 = 0x82;

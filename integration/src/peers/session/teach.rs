@@ -218,6 +218,14 @@ impl Teach {
     ) {
         self.define(at, table, pen);
         let header = UpdateHeader { id: Some(id), expire_ms };
+        let announced = table.announced();
+        let written = header.encode_short(entry.key_bytes(), announced, pen.out, |short| {
+            entry.numbers(announced.list(), pen.now, |number| short.number(number));
+        });
+        if written {
+            pen.counters.updates_sent += 1;
+            return;
+        }
         let name = entry.server_key();
         let value = |data_type, index| match entry.value(data_type, index, pen.now) {
             Some(TableValue::Sint(value)) => Value::Sint(value),
