@@ -63,6 +63,8 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Measures look-ups in a process that is idle, teaches, and is taught.
+    PeersLookups(peers::cli::LookupArguments),
     /// What valgrind counts.
     #[command(hide = true)]
     Probe { operation: Operation, times: u64 },
@@ -206,6 +208,7 @@ fn main() -> ExitCode {
         Command::PeersCompare(arguments) => return arguments.run(),
         Command::Sums { keys, rounds, seconds } => return report_sums(keys, rounds, seconds),
         Command::PeersDecode(arguments) => return arguments.run(),
+        Command::PeersLookups(arguments) => return arguments.run(),
         Command::Probe { operation, times } => operation.probe(times),
     }
     ExitCode::SUCCESS

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod compare;
 mod connection;
 pub mod decode;
+pub mod lookups;
 pub mod process;
 mod traffic;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::compare::{Comparison, HEADING};
-use super::{Load, Mode, Order, Table, decode};
+use super::{Load, Mode, Order, Table, decode, lookups};
 
 /// What a table is declared with unless told otherwise: what the comparison is made with.
 const WORDS: &str = "type ip expire 30m store gpc0,conn_rate(10s),http_req_rate(10s),bytes_in_cnt";
@@ -90,6 +90,47 @@ pub struct DecodeArguments {
     /// Values need five bytes each, instead of one.
     #[arg(long)]
     wide: bool,
+}
+
+/// Options of `peers-lookups`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LookupArguments {
+    /// How many entries.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    entries: u32,
+    /// How often the three parts take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How many milliseconds each part lasts at least.
+    #[arg(long, value_name = "MS", default_value_t = 2000)]
+    time: u64,
+    /// The table in the words of a configuration, without its size.
+    #[arg(long, value_name = "WORDS", default_value = WORDS)]
+    declare: String,
+}
+
+impl LookupArguments {
+    /// Runs the measurement, and prints its rows.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds are far below 2^52")]
+    pub fn run(self) -> ExitCode {
+        let time = Duration::from_millis(self.time);
+        match lookups::measure(&self.declare, self.entries, time, self.rounds) {
+            Ok(found) => {
+                println!("| during | look-ups | p50 | p99 | p99.9 | p99 ÷ idle |");
+                println!("| --- | --- | --- | --- | --- | --- |");
+                let idle = found.first().map_or(f64::NAN, |idle| idle.p99 as f64);
+                for lookups::Latencies { during, count, p50, p99, p999 } in found {
+                    let ratio = p99 as f64 / idle;
+                    println!(
+                        "| {during} | {count} | {p50} ns | {p99} ns | {p999} ns | {ratio:.2} |"
+                    );
+                }
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        }
+    }
 }
 
 impl Arguments {

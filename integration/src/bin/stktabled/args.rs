@@ -56,6 +56,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PID", conflicts_with = "demo", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) take_over: Option<i32>,
 
+    /// Keeps tables in huge pages, where the system has them: large ones are taught and looked up faster, new entries cost a little more.
+    #[arg(long)]
+    pub(crate) huge_pages: bool,
+
     /// Runs two nodes with traffic, shows how their tables follow each other, and compares them.
     #[arg(long, conflicts_with_all = ["files", "local_peer"])]
     pub(crate) demo: bool,

@@ -20,10 +20,6 @@ use crate::signals::{Asked, SOFT_STOP, Signals};
 use crate::state::{OnDemand, StateFile};
 use crate::{check, say, supervisor};
 
-/// Tables from this size on are kept in huge pages where the system has them: their entries are read in no order, and much of that is
-/// the translation of addresses. Smaller ones are fast without, and would keep more memory than they need.
-const LARGE: u32 = 500_000;
-
 /// How long the process that we follow may hold what we need.
 const HELD_MAX: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(20);
@@ -35,8 +31,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let setup = check::setup(args)?;
     let stats_sockets = setup.stats_sockets.clone();
     let clock = Clock::start();
-    let is_large = setup.tables.iter().any(|table| table.declaration.size >= LARGE);
-    stktable::advise_huge_pages(is_large);
+    stktable::advise_huge_pages(args.huge_pages);
     let built_in = args.files.is_empty();
     let state = args.state.clone().map(|path| StateFile::new(path, args.state_every, clock));
     let mut node = if built_in {
