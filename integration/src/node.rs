@@ -264,7 +264,7 @@ impl Node {
             });
         }
         while each.join_next().await.is_some() {}
-        self.expiry.shutdown().await;
+        self.tasks.shutdown().await;
     }
 
     /// Closes the connections to peers, and ends every task.

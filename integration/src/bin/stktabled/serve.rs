@@ -47,8 +47,14 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(file) = &state {
         api = api.state(OnDemand { file: file.clone(), tables: node.tables().to_vec() });
     }
-    let servers =
-        serve(sockets, args.runtime_api.is_some() || built_in, &Arc::new(api), clock, args.take_over.is_some()).await?;
+    let servers = serve(
+        sockets,
+        args.runtime_api.is_some() || built_in,
+        &Arc::new(api),
+        clock,
+        args.take_over.is_some(),
+    )
+    .await?;
     let metrics = match args.metrics {
         Some(address) => {
             let started = HttpServer::start(address, node.table_set(), node.peers()).await;
