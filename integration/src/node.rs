@@ -90,6 +90,7 @@ pub struct Node {
     sections: Vec<Arc<Section>>,
     aggregates: Vec<Running>,
     tasks: JoinSet<()>,
+    clock: Clock,
     /// What runs, for comparison with what is to be run.
     setup: Setup,
 }
@@ -196,7 +197,7 @@ impl Node {
             tasks.spawn(expiry::run(Arc::clone(table), clock));
         }
         let aggregates = aggregates::run(aggregates, &mut tasks, clock);
-        Ok(Self { tables, set, sections, aggregates, tasks, setup: setup.clone() })
+        Ok(Self { tables, set, sections, aggregates, tasks, clock, setup: setup.clone() })
     }
 
     /// Returns the tables, and those that are learned from peers as they come.

@@ -175,9 +175,22 @@ fn peers_come_and_go_with_the_configuration_and_the_others_stay() {
         (Some("1.0"), before)
     );
     assert_eq!(first.metric("stktable_size_entries{table=\"mesh/t\"}").as_deref(), Some("1024.0"));
+    // Tables come: one that is shared, with what the other has of it already, and one of nobody.
+    let more = format!("{two}{table} table u type string len 9 size 1k store gpc1\n");
+    fs::write(&config, more + "backend web\n stick-table type ip size 1k store gpc0\n").unwrap();
+    second.daemon.signal("HUP");
+    second.until("stktable_size_entries{table=\"mesh/u\"}", Some("1024.0"));
+    assert_eq!(second.ask("set table mesh/u key early data.gpc1 5"), "\n");
+    reload();
+    first.until("stktable_entries{table=\"mesh/u\"}", Some("1.0"));
+    assert_eq!(first.ask("set table mesh/u key late data.gpc1 6"), "\n");
+    second.until("stktable_entries{table=\"mesh/u\"}", Some("2.0"));
+    assert_eq!(first.ask("set table web key 192.0.2.1 data.gpc0 6"), "\n");
+    first.until(&connected("b"), Some("1.0"));
     first.daemon.signal("TERM");
     let stderr = String::from_utf8(first.daemon.end().stderr).unwrap();
     for said in [
+        "tables_added=\"mesh/u web\"",
         "added=\"mesh/c\"",
         "kept=1",
         "the old configuration stays: ",

@@ -1,12 +1,16 @@
 //! A configuration that is read again while a node runs.
 //!
-//! Peers come and go; the sessions of those that stay as they were go on. Whatever else has changed is told, and waits for a restart: a
-//! table keeps its declaration as long as it has entries, and a section where it listens.
+//! Peers come and go, and tables come; the sessions of those that stay as they were go on. Whatever else has changed is told, and waits for a
+//! restart: a table keeps its declaration as long as it has entries, and a section where it listens.
+
+use std::sync::Arc;
 
 use super::Node;
-use crate::config::{ConfigError, Diagnostic, Remote, Setup, SetupSection};
+use crate::config::{ConfigError, Diagnostic, Remote, Setup, SetupSection, SetupTable};
+use crate::expiry;
 use crate::node::tls::{self, SectionTls};
 use crate::peers::driver::RemotePeer;
+use crate::shared::SharedTable;
 
 /// What reading a configuration again has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct Reloaded {
     pub removed: Vec<String>,
     /// Peers whose address or TLS is another one: their sessions begin anew.
     pub changed: Vec<String>,
+    /// Tables that were added, by their local names.
+    pub tables_added: Vec<String>,
     /// Peers that stay as they were.
     pub kept: usize,
     /// What takes a restart.
@@ -38,6 +44,7 @@ impl Node {
     pub fn reload(&mut self, setup: &Setup) -> Result<Reloaded, ConfigError> {
         let loaded = tls::load(setup)?;
         let mut reloaded = Reloaded::default();
+        self.add_tables(setup, &mut reloaded);
         self.compare(setup, &mut reloaded.restart);
         for (new, tls) in setup.sections.iter().zip(loaded) {
             let Some(at) = self.setup.sections.iter().position(|old| old.name == new.name) else {
@@ -52,6 +59,53 @@ impl Node {
             errors.iter().for_each(|error| tracing::error!(%error, "the old certificate stays"));
         }
         Ok(reloaded)
+    }
+
+    /// Takes up tables that are new: those of nobody, and those of sections that run and make no sums.
+    fn add_tables(&mut self, new: &Setup, reloaded: &mut Reloaded) {
+        for table in &new.tables {
+            let name = table.declaration.local_name();
+            if self.table(&name).is_some() {
+                continue;
+            }
+            let section = match table.section {
+                None => None,
+                Some(at) => {
+                    let named =
+                        new.sections.get(at).map(|section| (&section.name, &section.aggregates));
+                    let running =
+                        named.filter(|(_, sums)| sums.is_empty()).and_then(|(name, _)| {
+                            self.setup.sections.iter().position(|old| old.name == *name)
+                        });
+                    // `compare` says that it takes a restart.
+                    let Some(running) = running else { continue };
+                    Some(running)
+                }
+            };
+            let made = SharedTable::new(table.declaration.clone());
+            let target = table.write_to.and_then(|at| new.tables.get(at));
+            if let Some(target) = target.and_then(|to| self.table(&to.declaration.local_name())) {
+                let written = made.write_to(target);
+                debug_assert!(written.is_ok(), "the configuration was checked");
+            }
+            let added = match section.and_then(|at| self.sections.get(at)) {
+                Some(section) => section.add_table(&made),
+                None => {
+                    self.tasks.spawn(expiry::run(Arc::clone(&made), self.clock));
+                    Ok(())
+                }
+            };
+            if let Err(error) = added {
+                let message = format!("{error}, so it is not added");
+                reloaded.restart.push(Diagnostic::warning(table.at.clone(), &name, &message));
+                continue;
+            }
+            self.set.add(&made);
+            self.tables.push(made);
+            let write_to = None;
+            self.setup.tables.push(SetupTable { section, write_to, ..table.clone() });
+            reloaded.tables_added.push(name);
+        }
     }
 
     fn reload_section(

@@ -211,6 +211,14 @@ impl Section {
         self.local_addrs.clone()
     }
 
+    /// Adds a table, which expires and is shared from now on. Every peer is asked for what it has of it, and so for everything.
+    ///
+    /// # Errors
+    /// When there is one of its name on the network, or too many were added.
+    pub fn add_table(&self, table: &Arc<SharedTable>) -> Result<(), RosterError> {
+        self.hub.add_table(table)
+    }
+
     /// Adds a peer, which is called at once. The sessions with the others go on.
     ///
     /// # Errors

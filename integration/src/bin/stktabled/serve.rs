@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use stktable_integration::config::{Setup, StatsSocket};
 use stktable_integration::http::HttpServer;
@@ -17,7 +18,7 @@ use stktable_integration::{Clock, Node};
 
 use crate::args::Args;
 use crate::signals::{Asked, SOFT_STOP, Signals};
-use crate::state::{OnDemand, StateFile};
+use crate::state::{Kept, OnDemand, StateFile};
 use crate::{check, say, supervisor};
 
 /// How long the process that we follow may hold what we need.
@@ -43,9 +44,10 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         take_over(process);
     }
     let sockets = setup_sockets(args, &stats_sockets, built_in);
+    let kept: Kept = Arc::new(ArcSwap::from_pointee(node.tables().to_vec()));
     let mut api = Api::over(node.table_set(), clock.now()).peers(node.peers());
     if let Some(file) = &state {
-        api = api.state(OnDemand { file: file.clone(), tables: node.tables().to_vec() });
+        api = api.state(OnDemand { file: file.clone(), tables: Arc::clone(&kept) });
     }
     let servers = serve(
         sockets,
@@ -71,7 +73,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         say(&said);
     }
-    let signal = wait(&mut signals, &mut node, args, state.as_ref()).await;
+    let signal = wait(&mut signals, &mut node, args, state.as_ref(), &kept).await;
     tracing::info!(signal, "stopping");
     supervisor::say(&[NotifyState::Stopping]);
     for server in servers {
@@ -171,11 +173,11 @@ async fn wait(
     node: &mut Node,
     args: &Args,
     state: Option<&StateFile>,
+    tables: &Kept,
 ) -> &'static str {
-    let tables = node.tables().to_vec();
     let kept = async {
         if let Some(state) = state {
-            state.keep(&tables).await;
+            state.keep(tables).await;
         }
         std::future::pending::<()>().await;
     };
@@ -197,6 +199,7 @@ async fn wait(
             Asked::Reload => {
                 supervisor::say(&[NotifyState::Status("reading the configuration again")]);
                 reload(node, args);
+                tables.store(Arc::new(node.tables().to_vec()));
             }
         }
     }
@@ -214,6 +217,7 @@ fn reload(node: &mut Node, args: &Args) {
                 added = reloaded.added.join(" "),
                 removed = reloaded.removed.join(" "),
                 changed = reloaded.changed.join(" "),
+                tables_added = reloaded.tables_added.join(" "),
                 kept = reloaded.kept,
                 "SIGHUP: configuration read again"
             );

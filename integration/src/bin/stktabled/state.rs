@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use stktable_integration::runtime_api::SaveState;
 use stktable_integration::shared::Part;
 use stktable_integration::state::{self, Saved, StateError};
@@ -26,16 +27,19 @@ pub(crate) struct StateFile {
     writing: Arc<Mutex<()>>,
 }
 
+/// The tables that are kept, which change when the configuration is read again.
+pub(crate) type Kept = Arc<ArcSwap<Vec<Arc<SharedTable>>>>;
+
 /// Writes it when it is asked for.
 pub(crate) struct OnDemand {
     pub(crate) file: StateFile,
-    pub(crate) tables: Vec<Arc<SharedTable>>,
+    pub(crate) tables: Kept,
 }
 
 impl SaveState for OnDemand {
     fn save(&self) -> oneshot::Receiver<Result<String, String>> {
         let (told, asked) = oneshot::channel();
-        let (file, tables) = (self.file.clone(), self.tables.clone());
+        let (file, tables) = (self.file.clone(), self.tables.load_full());
         tokio::spawn(async move {
             let began = file.clock.now();
             let saved = file.write(&tables).await.map(|saved| {
@@ -100,14 +104,14 @@ impl StateFile {
     }
 
     /// Writes the file every now and then, for as long as the future is polled.
-    pub(crate) async fn keep(&self, tables: &[Arc<SharedTable>]) {
+    pub(crate) async fn keep(&self, tables: &Kept) {
         let mut turns = interval(self.every);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first comes at once.
         turns.tick().await;
         loop {
             turns.tick().await;
-            self.save(tables).await;
+            self.save(&tables.load_full()).await;
         }
     }
 

@@ -329,8 +329,30 @@ impl Hub {
         self.act(&mut state);
     }
 
+    /// Adds a table while the section runs.
+    pub(super) fn add_table(self: &Arc<Self>, table: &Arc<SharedTable>) -> Result<(), RosterError> {
+        // One at a time.
+        let state = lock(&self.state);
+        let at = self.roster.add_table(table)?;
+        // Who has told of it before it was known here does so again.
+        for slot in state.slots.values() {
+            slot.order(Order::Request);
+        }
+        drop(state);
+        self.run_table(at, table);
+        Ok(())
+    }
+
     /// Takes up a table that was learned.
     fn look_after(self: &Arc<Self>, at: usize, table: &Arc<SharedTable>) {
+        self.run_table(at, table);
+        if let Some(learn) = self.roster.learn() {
+            learn.into.add(table);
+        }
+    }
+
+    /// Lets a table expire, and tells its changes.
+    fn run_table(self: &Arc<Self>, at: usize, table: &Arc<SharedTable>) {
         self.spawn(dispatch(Arc::clone(self), at));
         let (hub, expires) = (Arc::clone(self), Arc::clone(table));
         self.spawn(async move {
@@ -339,9 +361,6 @@ impl Hub {
                 () = hub.stopped() => {}
             }
         });
-        if let Some(learn) = self.roster.learn() {
-            learn.into.add(table);
-        }
     }
 
     fn totals<'s>(state: &'s mut State, peer: &str) -> Option<&'s mut Totals> {

@@ -16,6 +16,9 @@ use crate::shared::SharedTable;
 /// The most tables that are learned, whatever was asked for: sessions keep something for each.
 const LEARNED_MAX: usize = 1000;
 
+/// Tables that can be added while a section runs, whoever declares them: sessions keep something for each.
+const ADDED_MAX: usize = 32;
+
 /// A section as its sessions see it: who we are, who the others are, and which tables are shared.
 ///
 /// Immutable, but for who the others are, tables that are learned, and whether the section is up to date.
@@ -25,7 +28,8 @@ pub struct Roster {
     local_peer: Box<[u8]>,
     remote_peers: ArcSwap<Vec<Box<[u8]>>>,
     tables: Vec<RosterTable>,
-    learned: Box<[OnceLock<RosterTable>]>,
+    /// Those that came while the section runs: learned, or added.
+    later: Box<[OnceLock<RosterTable>]>,
     learn: Option<LearnTables>,
     limits: Limits,
     up_to_date: AtomicBool,
@@ -38,6 +42,7 @@ pub struct RosterTable {
     local_name: String,
     wire_name: Box<[u8]>,
     announced: SenderTable,
+    is_learned: bool,
 }
 
 /// Why a roster cannot be.
@@ -59,6 +64,8 @@ pub enum RosterError {
         /// The name.
         table: String,
     },
+    /// More tables have been added than there is room for.
+    TooManyTables,
 }
 
 impl fmt::Display for RosterError {
@@ -67,6 +74,9 @@ impl fmt::Display for RosterError {
             Self::Name { peer } => write!(f, "{peer:?} is no name that a peer can have"),
             Self::SamePeer { peer } => write!(f, "two peers are named {peer}"),
             Self::SameTable { table } => write!(f, "two tables are named {table} on the network"),
+            Self::TooManyTables => {
+                write!(f, "{ADDED_MAX} tables have been added since the start, and no more can be")
+            }
         }
     }
 }
@@ -116,7 +126,7 @@ impl Roster {
             local_peer,
             remote_peers: ArcSwap::from_pointee(names),
             tables,
-            learned: (0..learn.as_ref().map_or(0, |learn| learn.tables.min(LEARNED_MAX)))
+            later: (0..ADDED_MAX + learn.as_ref().map_or(0, |learn| learn.tables.min(LEARNED_MAX)))
                 .map(|_| OnceLock::new())
                 .collect(),
             learn,
@@ -178,15 +188,15 @@ impl Roster {
     /// Returns the tables that are there now.
     #[must_use]
     pub fn tables(&self) -> Tables<'_> {
-        Tables::new(&self.tables, &self.learned)
+        Tables::new(&self.tables, &self.later)
     }
 
     pub(super) const fn fixed_tables(&self) -> usize {
         self.tables.len()
     }
 
-    pub(super) const fn learned_tables(&self) -> &[OnceLock<RosterTable>] {
-        &self.learned
+    pub(super) const fn later_tables(&self) -> &[OnceLock<RosterTable>] {
+        &self.later
     }
 
     /// Returns how tables are learned, if they are.
@@ -230,7 +240,19 @@ impl RosterTable {
                 &declaration.columns,
             ),
             table,
+            is_learned: false,
         }
+    }
+
+    /// Makes one that was created as a peer defined it.
+    pub(super) fn learned(table: Arc<SharedTable>) -> Self {
+        Self { is_learned: true, ..Self::new(table) }
+    }
+
+    /// Returns whether it was created as a peer defined it.
+    #[must_use]
+    pub const fn is_learned(&self) -> bool {
+        self.is_learned
     }
 
     /// Returns the table.

@@ -1,8 +1,8 @@
-//! The tables of a section: those it was made of, and those that were learned from what peers define.
+//! The tables of a section: those it was made of, and those that came later: learned from what peers define, or added.
 //!
 //! ```text
 //! positions   0 .. n-1            n .. n+cap-1
-//!             made of these       learned, one slot each, filled in order and never emptied
+//!             made of these       learned or added, one slot each, filled in order and never emptied
 //! ```
 //!
 //! Sessions name tables by their position, and keep something for each position there may be. A slot is written once, so that
@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use stktable::declare::Builder;
 use stktable::{DataType, Declaration};
 
-use super::roster::{Roster, RosterTable};
+use super::roster::{Roster, RosterError, RosterTable};
 use crate::peers::codec::SenderTable;
 use crate::shared::{SharedTable, TableSet};
 
@@ -94,14 +94,17 @@ impl Roster {
         let local_name = declaration.local_name();
         let fixed = self.fixed_tables();
         let mut made = None;
-        for (at, slot) in self.learned_tables().iter().enumerate() {
+        for (at, slot) in self.later_tables().iter().enumerate() {
             if slot.get().is_none() {
+                if self.tables().iter().filter(|table| table.is_learned()).count() >= learn.tables {
+                    break;
+                }
                 if learn.into.find(&local_name).is_some() {
                     return Err(format!("there is another table {local_name} here"));
                 }
                 let table = made
                     .take()
-                    .unwrap_or_else(|| RosterTable::new(SharedTable::new(declaration.clone())));
+                    .unwrap_or_else(|| RosterTable::learned(SharedTable::new(declaration.clone())));
                 match slot.set(table) {
                     Ok(()) => return Ok((fixed + at, true)),
                     Err(table) => made = Some(table),
@@ -113,6 +116,26 @@ impl Roster {
             }
         }
         Err(format!("{} tables have been learned, and no more may be", learn.tables))
+    }
+
+    /// Adds a table. One caller at a time. Returns its position. Sessions tell of it from now on.
+    ///
+    /// # Errors
+    /// When there is one of its name on the network, or too many were added.
+    pub fn add_table(&self, table: &Arc<SharedTable>) -> Result<usize, RosterError> {
+        let mut made = RosterTable::new(Arc::clone(table));
+        if self.find(made.wire_name()).is_some() {
+            let table = String::from_utf8_lossy(made.wire_name()).into_owned();
+            return Err(RosterError::SameTable { table });
+        }
+        for (at, slot) in self.later_tables().iter().enumerate() {
+            // Else a session has learned one there.
+            match slot.set(made) {
+                Ok(()) => return Ok(self.fixed_tables() + at),
+                Err(back) => made = back,
+            }
+        }
+        Err(RosterError::TooManyTables)
     }
 }
 
