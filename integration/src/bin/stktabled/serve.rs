@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
@@ -22,7 +22,7 @@ use crate::state::{Kept, OnDemand, StateFile};
 use crate::{check, say, supervisor};
 
 /// How long the process that we follow may hold what we need.
-const HELD_MAX: Duration = Duration::from_secs(5);
+const HELD_MAX_MS: u32 = 5_000;
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Runs until a signal ends it.
@@ -139,11 +139,11 @@ async fn serve_one(
     clock: Clock,
     patient: bool,
 ) -> Result<Server, server::StartError> {
-    let end = Instant::now() + HELD_MAX;
+    let end = clock.now() + HELD_MAX_MS;
     loop {
         let started = Server::start(socket.clone(), Arc::clone(api), clock, Options::default());
         match started.await {
-            Err(error) if patient && Instant::now() < end => {
+            Err(error) if patient && clock.now() < end => {
                 tracing::debug!(%error, "--take-over: the runtime API is tried again");
                 tokio::time::sleep(AGAIN).await;
             }
