@@ -24,6 +24,9 @@
 //! - **Two aggregators do not meet.** Each publishes tables of its own name; who reads them takes the first whose lease is good. There
 //!   is nothing to elect, so nothing to disagree about.
 //!
+//! The table of each source here is twice as large as its own, and a published one as large: where the sources have more keys together, the
+//! oldest sums make room (`stktable_purged_total`).
+//!
 //! Work is in proportion to what changed: the keys that a source has told anew are looked up in every source's table, in batches side by
 //! side, and are written, and told, only where a value differs. Half a table's time to live after an entry was told it is told again, while
 //! a source has it; an entry that no source has is told as 0 and left to expire.

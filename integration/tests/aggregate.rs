@@ -80,6 +80,28 @@ fn what_a_source_has_no_more_is_in_no_sum() {
     assert_eq!(star.nodes[0].reads(2, DataType::Gpc0, star.now), Some(0));
 }
 
+/// What is in use just then is removed later, and until then the sums are not whole.
+#[test]
+fn what_is_in_use_is_removed_later() {
+    let mut star = Star::new(2);
+    star.connect_all();
+    for (at, key) in [(0, 1), (1, 1), (1, 2)] {
+        star.count(at, key, 10);
+    }
+    star.wait(300);
+    let all = star.sources.all();
+    let held = all[1].table().get(&Key::from(2), star.now).unwrap();
+    star.restart(1);
+    star.connect_all();
+    star.wait(1_000);
+    assert!(!star.aggregate.status().complete, "a key of it is not as the source says");
+    drop(held);
+    star.wait(300);
+    assert!(star.nodes[0].is_complete(star.now));
+    assert_eq!(star.nodes[0].reads(2, DataType::Gpc0, star.now), Some(0));
+    assert_eq!(star.nodes[0].reads(1, DataType::Gpc0, star.now), Some(10));
+}
+
 #[test]
 fn a_source_that_is_lost_is_missing_at_once_and_gone_at_its_time() {
     let mut star = Star::new(3);

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use stktable::table::Walk;
+use stktable::table::{Removed, Walk};
 use stktable::{DataType, Key, StickTable, Tick};
 
 use crate::peers::session::Source;
@@ -34,6 +34,8 @@ struct Gone {
     /// What was not told again since this update.
     upto: u64,
     walk: Walk,
+    /// Something of it was in use, and is still there.
+    rest: bool,
 }
 
 impl Reader {
@@ -84,7 +86,7 @@ impl Reader {
         if upto > 0 {
             // What was to be removed before is not later.
             let upto = self.gone.as_ref().map_or(upto, |gone| gone.upto.max(upto));
-            self.gone = Some(Gone { upto, walk: Walk::new() });
+            self.gone = Some(Gone { upto, walk: Walk::new(), rest: false });
         }
     }
 
@@ -123,10 +125,14 @@ impl Reader {
         });
         for key in keys.iter().skip(first) {
             // Unless it was told again meanwhile.
-            table.remove_if(key, now, |entry| entry.update_seq() <= upto);
+            let removed = table.remove_if(key, now, |entry| entry.update_seq() <= upto);
+            gone.rest |= removed == Removed::Busy;
         }
-        if !more {
-            self.gone = None;
+        match (more, gone.rest) {
+            (true, _) => {}
+            // In the next pass once more.
+            (false, true) => *gone = Gone { upto, walk: Walk::new(), rest: false },
+            (false, false) => self.gone = None,
         }
         more
     }

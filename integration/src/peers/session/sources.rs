@@ -88,6 +88,8 @@ impl Sources {
         let mut declaration = self.declaration.clone();
         // Also what travels for others to see only: the connections of the moment.
         declaration.recv_only = true;
+        // What the source has purged it does not say: room for that, lest something be purged here that it still has.
+        declaration.size = declaration.size.saturating_mul(2);
         declaration.write_to = None;
         declaration.name = format!("{}@{peer}", declaration.name);
         let table = SharedTable::telling(declaration, Options::new(), Arc::clone(&self.news));
