@@ -12,12 +12,13 @@ export RUSTDOCFLAGS="-D warnings"
 cargo doc --workspace --exclude benches --all-features --no-deps
 cargo doc -p benches --no-deps
 
-# The unit, with a program in its place that is there.
+# The units, with a program in its place that is there.
 if command -v systemd-analyze >/dev/null; then
     folder=$(mktemp -d)
     sed 's|/usr/bin/stktabled|/bin/true|' packaging/stktabled.service >"$folder/stktabled.service"
-    systemd-analyze verify "$folder/stktabled.service"
+    cp packaging/stktabled.socket "$folder"
+    systemd-analyze verify "$folder/stktabled.service" "$folder/stktabled.socket"
     rm -r "$folder"
 else
-    echo 'not checked: the systemd unit (no systemd-analyze)'
+    echo 'not checked: the systemd units (no systemd-analyze)'
 fi

@@ -18,6 +18,7 @@ made() { mkdir -p "$(dirname "$root/$1")" && cat >"$root/$1" && chmod 644 "$root
 put 755 "$program" usr/bin/stktabled
 strip --strip-unneeded "$root/usr/bin/stktabled"
 put 644 "$here/stktabled.service" lib/systemd/system/stktabled.service
+put 644 "$here/stktabled.socket" lib/systemd/system/stktabled.socket
 put 644 "$here/debian/stktabled.cfg" etc/stktabled/stktabled.cfg
 put 644 "$here/grafana.json" usr/share/stktabled/grafana.json
 put 644 "$here/../LICENSE-MIT" usr/share/doc/stktabled/LICENSE-MIT

@@ -7,6 +7,7 @@ pub mod config;
 pub mod expiry;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod inherited;
 #[cfg(feature = "http")]
 pub mod metrics;
 pub mod node;

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use process::{Daemon, SOON, free_port, http_get, write};
@@ -200,4 +201,54 @@ fn peers_come_and_go_with_the_configuration_and_the_others_stay() {
     ] {
         assert!(stderr.contains(said), "{said}: {stderr}");
     }
+}
+
+/// Who connects before there is a process waits, and is served by it.
+#[test]
+fn sockets_that_systemd_listens_on_are_taken() {
+    if Command::new("systemd-socket-activate").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no systemd-socket-activate in the path; nothing was checked");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let [peers, elsewhere] = [free_port(), free_port()];
+    let config =
+        format!("peers mesh\n peer a 127.0.0.1:{peers}\n table t type ip size 1k store gpc0\n");
+    let config = write(folder.path(), "x.cfg", &config);
+    let log = folder.path().join("log");
+    let daemon = Command::new("systemd-socket-activate")
+        .args(["-l", &format!("127.0.0.1:{peers}"), "-l", path.to_str().unwrap()])
+        .args(["-l", &format!("127.0.0.1:{elsewhere}"), env!("CARGO_BIN_EXE_stktabled")])
+        .args(["-f", &config, "-L", "a", "--runtime-api", path.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let daemon = Daemon(daemon);
+    let mut stream = loop {
+        match UnixStream::connect(&path) {
+            Ok(stream) => break stream,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(b"show table\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("# table: mesh/t"), "{reply}");
+    let mut peer = std::net::TcpStream::connect(("127.0.0.1", peers)).unwrap();
+    peer.set_read_timeout(Some(SOON)).unwrap();
+    peer.write_all(b"HAProxyS 2.1\na\nnobody 1 1\n").unwrap();
+    let mut status = String::new();
+    peer.read_to_string(&mut status).unwrap();
+    assert!(status.starts_with("504"), "unknown, which only a process of ours says: {status}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.end().status.code(), Some(0));
+    assert!(path.exists(), "it is not ours to remove");
+    let log = fs::read_to_string(&log).unwrap();
+    let told = format!(
+        "a socket was passed that nothing of the configuration listens on; expected the same address there place=\"127.0.0.1:{elsewhere}\""
+    );
+    assert!(log.contains(&told), "{log}");
 }

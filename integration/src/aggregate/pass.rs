@@ -282,7 +282,8 @@ impl Aggregate {
         let took = now.since(self.begun_at);
         let is_through = !self.readers.iter().any(Reader::has_gone);
         let before = self.complete;
-        self.complete = self.may_complete && is_through && took <= FRESH_MS && !self.readers.is_empty();
+        self.complete =
+            self.may_complete && is_through && took <= FRESH_MS && !self.readers.is_empty();
         self.may_complete = false;
         if self.complete != before {
             self.renewed_at = None;

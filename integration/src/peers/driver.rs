@@ -31,6 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use compare::TableDifference;
+use tokio::net::TcpListener;
+
 pub use listen::Listen;
 pub use names::{Lookup, Names, Resolve, SystemResolver};
 pub use status::{PeerStatus, SectionStatus, TableLag};
@@ -39,6 +41,7 @@ use super::resync::ResyncState;
 use super::session::{LearnTables, Limits, Roster, RosterError, RosterTable};
 use crate::clock::Clock;
 use crate::config::Address;
+use crate::inherited;
 use crate::shared::{Part, SharedTable};
 use crate::tls::{Connector, TlsError};
 use hub::Hub;
@@ -167,7 +170,11 @@ impl Section {
         for listen in listen {
             let address = listen.address;
             let failed = |error| StartError::Listen { section: name.clone(), address, error };
-            let listener = listen::bind(address, successor).map_err(failed)?;
+            let listener = match inherited::take_tcp(address) {
+                Some(listener) => TcpListener::from_std(listener),
+                None => listen::bind(address, successor),
+            };
+            let listener = listener.map_err(failed)?;
             local_addrs.push(listener.local_addr().map_err(failed)?);
             listeners.push((listener, Arc::new(listen)));
         }

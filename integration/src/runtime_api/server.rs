@@ -24,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Api, Level};
 use crate::clock::Clock;
+use crate::inherited;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use socket::{Socket, SocketError};
@@ -130,15 +131,26 @@ impl Server {
                 if !address.ip().is_loopback() {
                     return Err(StartError::NotLoopback(*address));
                 }
-                let listener = TcpListener::bind(address).await.map_err(failed)?;
+                let listener = match inherited::take_tcp(*address) {
+                    Some(listener) => TcpListener::from_std(listener),
+                    None => TcpListener::bind(address).await,
+                };
+                let listener = listener.map_err(failed)?;
                 let local = Endpoint::Tcp(listener.local_addr().map_err(failed)?);
                 (Listener::Tcp(listener), local, None)
             }
-            Endpoint::Unix(path) => {
-                free(path).await?;
-                let (listener, socket) = endpoint::bind(path, &words).map_err(failed)?;
-                (Listener::Unix(listener), endpoint.clone(), Some(socket))
-            }
+            Endpoint::Unix(path) => match inherited::take_unix(path) {
+                // Its file, mode and owner are whose it is.
+                Some(listener) => {
+                    let listener = UnixListener::from_std(listener).map_err(failed)?;
+                    (Listener::Unix(listener), endpoint.clone(), None)
+                }
+                None => {
+                    free(path).await?;
+                    let (listener, socket) = endpoint::bind(path, &words).map_err(failed)?;
+                    (Listener::Unix(listener), endpoint.clone(), Some(socket))
+                }
+            },
         };
         tracing::info!(endpoint = %local, level = %words.level, "runtime API");
         let task = tokio::spawn(accept(listener, api, clock, words.level, options));

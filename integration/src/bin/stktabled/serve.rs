@@ -30,6 +30,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // First of all: a signal during the start is not lost.
     let mut signals = Signals::listen()?;
     let setup = check::setup(args)?;
+    supervisor::adopt_sockets();
     let stats_sockets = setup.stats_sockets.clone();
     let clock = Clock::start();
     stktable::advise_huge_pages(args.huge_pages);
@@ -64,6 +65,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         None => None,
     };
+    supervisor::tell_left();
     let local = servers.first().map(Server::local);
     if !args.quiet {
         let mut said = if built_in { welcome(&node, local) } else { started(&node, local) };
