@@ -10,6 +10,7 @@ mod connection;
 pub mod decode;
 pub mod lookups;
 pub mod process;
+pub mod stalls;
 mod traffic;
 
 use std::fmt;

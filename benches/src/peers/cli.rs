@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::compare::{Comparison, HEADING};
+use super::stalls;
 use super::{Load, Mode, Order, Table, decode, lookups};
 
 /// What a table is declared with unless told otherwise: what the comparison is made with.
@@ -73,6 +74,9 @@ pub struct CompareArguments {
     /// For how many seconds a program may do nothing.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
+    /// Measures commands on a full table instead, and whom they hold up.
+    #[arg(long)]
+    stalls: bool,
 }
 
 /// Options of `peers-decode`.
@@ -180,6 +184,16 @@ impl CompareArguments {
             rounds: self.rounds,
             patience: Duration::from_secs(self.patience),
         };
+        if self.stalls {
+            return match comparison.stalls(|what| eprintln!("{what}")) {
+                Ok(rows) => {
+                    println!("{}", stalls::HEADING);
+                    rows.iter().for_each(|row| println!("{row}"));
+                    ExitCode::SUCCESS
+                }
+                Err(error) => failed(&error),
+            };
+        }
         match comparison.run(|what| eprintln!("{what}")) {
             Ok(rows) => {
                 println!("{HEADING}");

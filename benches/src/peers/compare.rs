@@ -105,9 +105,11 @@ const PARTS: [(&str, Order, u32); 3] = [
 ];
 
 /// A process that ends with this.
-struct Server {
-    child: Child,
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) child: Child,
+    pub(super) address: SocketAddr,
+    /// Of its commands.
+    pub(super) socket: PathBuf,
     program: PathBuf,
 }
 
@@ -192,12 +194,21 @@ impl Comparison {
     }
 
     #[expect(clippy::disallowed_methods, reason = "another process cannot be waited for otherwise")]
-    fn start(&self, program: &Path, folder: &Path, words: &str) -> Result<Server, CompareError> {
+    pub(super) fn start(
+        &self,
+        program: &Path,
+        folder: &Path,
+        words: &str,
+    ) -> Result<Server, CompareError> {
         let failed = |error| CompareError::Program { program: program.to_owned(), error };
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         drop(listener);
-        let mut configuration = format!("peers bench\n    peer target {address}\n");
+        let socket = folder.join("api.sock");
+        let mut configuration = format!(
+            "global\n    stats socket {} mode 600 level admin\n    stats timeout 60s\npeers bench\n    peer target {address}\n",
+            socket.display()
+        );
         for number in 1..=CONNECTIONS {
             // Nobody listens there: the load calls, and is not called.
             configuration += &format!("    peer gen{number} 127.0.0.1:1\n");
@@ -212,7 +223,7 @@ impl Comparison {
         command.args(["-L", "target", "-f"]).arg(&file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().map_err(failed)?;
-        let mut server = Server { child, address, program: program.to_owned() };
+        let mut server = Server { child, address, socket, program: program.to_owned() };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait().map_err(failed)? {
