@@ -1,27 +1,20 @@
 //! Aggregators of aggregators, and two beside each other: nodes of ours over real sockets, made by their configuration.
 
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use wait::until;
 
 use stktable::{DataType, Key, KeySpec};
 use stktable_integration::aggregate::LEASE_KEY_LEN;
 use stktable_integration::config::{self, Context};
 use stktable_integration::{Clock, Node, SharedTable};
 
-const LONG: Duration = Duration::from_secs(60);
 const STORE: &str = "type integer size 1k expire 5m store gpc0,http_req_cnt";
 const LEASE: &str = "table lease type string len 64 size 100 expire 2s store gpt0,gpc0,gpc1";
-
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(LONG, wait).await.is_ok(), "not within {LONG:?}: {what}");
-}
 
 /// Names and ports of processes that run in this one.
 struct Lab {

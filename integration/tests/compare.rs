@@ -1,9 +1,11 @@
 //! Which keys peers lack: asked between two of us, and reckoned for all others, who never see a question.
 
-use std::future::Future;
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use wait::{bounded, until};
 
 use bolero::check;
 use stktable::declare::{Declaration, Scope};
@@ -18,24 +20,6 @@ use stktable_integration::peers::session::{
 use stktable_integration::{Clock, SharedTable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-
-const LONG: Duration = Duration::from_secs(60);
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
-
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    bounded(what, wait).await;
-}
 
 const TABLES: [&str; 3] = [
     "table t type integer size 300k expire 10m store gpc0",

@@ -1,10 +1,13 @@
 //! Sixty-four sessions on one node, three of them with peers that are slow, stuck or malicious: what these cost is a bounded queue each, and the
 //! others are told everything all the same. Bytes and updates are counted, not time.
 
-use std::future::Future;
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use wait::bounded;
 
 use stktable::DataType;
 use stktable::declare::{Declaration, Scope};
@@ -17,7 +20,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-const LONG: Duration = Duration::from_secs(120);
 const PEERS: u32 = 64;
 /// Those that behave, from 1 on.
 const GOOD: u32 = PEERS - 3;
@@ -27,13 +29,6 @@ const MALICIOUS: u32 = GOOD + 3;
 const ENTRIES: u32 = 2_000;
 /// How often every entry changes: what a stuck peer would be owed if changes were queued does not fit in the buffers of its socket.
 const CHANGES: u32 = 100;
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
 
 struct Node {
     table: Arc<SharedTable>,

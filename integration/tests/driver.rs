@@ -1,9 +1,11 @@
 //! Sections on loopback, in one runtime: they find each other, keep each other alike, and recover.
 
-use std::future::Future;
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use wait::{bounded, until};
 
 use stktable::declare::{Declaration, Scope};
 use stktable::{DataType, Key};
@@ -18,25 +20,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The longest that anything may take; everything ends as soon as it is there.
-const LONG: Duration = Duration::from_secs(60);
-
-/// Waits until something is true.
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    bounded(what, wait).await;
-}
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
-
 const TABLE: &str = "table t type integer size 100k expire 10m store gpc0,http_req_rate(10s)";
 
 fn table() -> Arc<SharedTable> {

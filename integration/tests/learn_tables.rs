@@ -5,12 +5,13 @@
 
 #[path = "tls/process.rs"]
 mod process;
+#[path = "support/wait.rs"]
+mod wait;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use wait::{bounded, until};
 
 use process::{Running, free_port, is_missing};
 use stktable::declare::{Declaration, Scope};
@@ -23,24 +24,6 @@ use stktable_integration::shared::TableSet;
 use stktable_integration::{Clock, SharedTable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-
-const LONG: Duration = Duration::from_secs(60);
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
-
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    bounded(what, wait).await;
-}
 
 struct Node {
     set: Arc<TableSet>,

@@ -1,9 +1,11 @@
 //! Who may call, and what a peer may cost: each limit is met by a scripted peer over a real socket.
 
-use std::future::Future;
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use wait::{bounded, until};
 
 use stktable::Key;
 use stktable::declare::{Declaration, Scope};
@@ -14,24 +16,6 @@ use stktable_integration::peers::session::Limits;
 use stktable_integration::{Clock, SharedTable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-
-const LONG: Duration = Duration::from_secs(60);
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
-
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    bounded(what, wait).await;
-}
 
 struct Node {
     tables: Vec<Arc<SharedTable>>,

@@ -1,12 +1,15 @@
 //! Peers that come and go while a section runs, names whose addresses change, and two sessions with one peer: scripted peers
 //! over real sockets.
 
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use wait::{bounded, until};
 
 use stktable::DataType;
 use stktable::declare::{Declaration, Scope};
@@ -19,24 +22,7 @@ use stktable_integration::{Clock, SharedTable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-const LONG: Duration = Duration::from_secs(60);
 const HEARTBEAT: [u8; 2] = [0, 4];
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
-
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    bounded(what, wait).await;
-}
 
 struct Node {
     table: Arc<SharedTable>,

@@ -4,12 +4,13 @@ mod certificates;
 mod config;
 mod haproxy;
 mod process;
+#[path = "../support/wait.rs"]
+mod wait;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use wait::{bounded, until};
 
 use certificates::{Authority, written};
 use stktable::declare::{Declaration, Scope};
@@ -23,24 +24,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The longest that anything may take; everything ends as soon as it is there.
-const LONG: Duration = Duration::from_secs(60);
-
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_true() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    bounded(what, wait).await;
-}
-
-async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {LONG:?}: {what}"),
-    }
-}
-
 /// A side of TLS: both its own certificate and whom it trusts.
 fn settings(crt: &Path, ca_file: &Path) -> Settings {
     Settings {
