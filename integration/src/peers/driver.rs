@@ -22,6 +22,7 @@ mod listen;
 mod names;
 mod peer;
 mod status;
+mod tasks;
 mod wire;
 
 use std::fmt;
@@ -190,10 +191,10 @@ impl Section {
             hub.spawn(listen::run(Arc::clone(&hub), listener, listen));
         }
         for at in 0..hub.roster.tables().len() {
-            hub.spawn(hub::dispatch(Arc::clone(&hub), at));
+            hub.spawn(tasks::dispatch(Arc::clone(&hub), at));
         }
         remote_peers.into_iter().for_each(|peer| hub.serve_peer(peer));
-        hub.spawn(hub::coordinate(Arc::clone(&hub)));
+        hub.spawn(tasks::coordinate(Arc::clone(&hub)));
         tracing::info!(section = name, listen = ?local_addrs, "peers section started");
         Ok(Self { hub, local_addrs, listeners: kept })
     }

@@ -1,9 +1,8 @@
-//! What the tasks of a section share, and the tasks that serve no single connection.
+//! What the tasks of a section share.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use stktable::Tick;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -12,11 +11,12 @@ use tokio::task::JoinSet;
 use super::RemotePeer;
 use super::compare::{self, TableDifference};
 use super::connection::{self, Order, Seat, Slot};
-use super::lag::{MARK_MS, Marks};
+use super::lag::Marks;
 use super::listen::Origin;
 use super::names::Names;
 use super::peer::{Peer, Totals};
 use super::status::{PeerStatus, SectionStatus, TableLag};
+use super::tasks;
 use crate::clock::Clock;
 use crate::expiry;
 use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict};
@@ -41,8 +41,8 @@ pub(super) struct Hub {
     pub(super) clock: Clock,
     names: Names,
     state: Mutex<State>,
-    /// Wakes [`coordinate`]: a date may have changed.
-    changed: Notify,
+    /// Wakes [`coordinate`](tasks::coordinate): a date may have changed.
+    pub(super) changed: Notify,
     /// Wakes the connections: a table has changed.
     pub(super) news: watch::Sender<()>,
     pub(super) stopping: watch::Sender<bool>,
@@ -353,7 +353,7 @@ impl Hub {
 
     /// Lets a table expire, and tells its changes.
     fn run_table(self: &Arc<Self>, at: usize, table: &Arc<SharedTable>) {
-        self.spawn(dispatch(Arc::clone(self), at));
+        self.spawn(tasks::dispatch(Arc::clone(self), at));
         let (hub, expires) = (Arc::clone(self), Arc::clone(table));
         self.spawn(async move {
             tokio::select! {
@@ -392,8 +392,19 @@ impl Hub {
         self.changed.notify_one();
     }
 
+    /// Does what is due of the coordinator's dates. Returns the next one.
+    pub(super) fn tick(self: &Arc<Self>) -> Option<Tick> {
+        let mut state = lock(&self.state);
+        let now = self.clock.now();
+        if state.coordinator.poll_timeout().is_some_and(|at| at <= now) {
+            state.coordinator.handle_timeout(now);
+            self.act(&mut state);
+        }
+        state.coordinator.poll_timeout()
+    }
+
     /// Notes how far a table is. Returns up to where every peer has acknowledged its updates.
-    fn mark(&self, at: usize, table: &SharedTable) -> u64 {
+    pub(super) fn mark(&self, at: usize, table: &SharedTable) -> u64 {
         let mut state = lock(&self.state);
         let peers = 0..state.peers.len();
         let memories = peers.filter_map(|peer| state.coordinator.memory(peer));
@@ -513,87 +524,6 @@ impl State {
 fn order(state: &State, session: SessionId, order: Order) {
     if let Some(slot) = state.slots.get(&session) {
         slot.order(order);
-    }
-}
-
-/// Makes the calls and keeps the dates of the coordinator.
-pub(super) async fn coordinate(hub: Arc<Hub>) {
-    let stopped = hub.stopped();
-    tokio::pin!(stopped);
-    loop {
-        let next = {
-            let mut state = lock(&hub.state);
-            let now = hub.clock.now();
-            if state.coordinator.poll_timeout().is_some_and(|at| at <= now) {
-                state.coordinator.handle_timeout(now);
-                hub.act(&mut state);
-            }
-            state.coordinator.poll_timeout()
-        };
-        let due = async {
-            match next {
-                Some(at) => tokio::time::sleep_until(hub.clock.instant(at).into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = due => {}
-            () = hub.changed.notified() => {}
-            () = &mut stopped => return,
-        }
-    }
-}
-
-/// Updates that are trimmed before other tasks of the runtime get their turn.
-const TRIMMED: u32 = 256;
-/// How often a table is looked at again without having been signalled, and without anything having been acknowledged meanwhile.
-const LOOKS: u32 = 20;
-
-/// Wakes the connections whenever the table at this position signals, notes how far it was when, and lets it forget the place of
-/// what every peer has acknowledged.
-pub(super) async fn dispatch(hub: Arc<Hub>, at: usize) {
-    let Some(table) = hub.roster.tables().get(at).map(|table| Arc::clone(table.shared())) else {
-        return;
-    };
-    let stopped = hub.stopped();
-    tokio::pin!(stopped);
-    let step = Duration::from_millis(MARK_MS.into());
-    // Without a session nobody else asks the table for a signal.
-    let mut armed = false;
-    let mut marked = hub.clock.now();
-    let mut acked = 0;
-    let mut looks = 0;
-    loop {
-        tokio::select! {
-            () = table.updates_signal().wait() => {
-                hub.news.send_replace(());
-                armed = false;
-                // The first after a pause at once; then now and then.
-                if hub.clock.now().since(marked) < MARK_MS.into() {
-                    continue;
-                }
-            }
-            () = tokio::time::sleep(step), if !armed || looks > 0 => {
-                // First: what comes behind it signals, what came before is noted.
-                if !armed {
-                    table.arm_updates();
-                    armed = true;
-                    looks = LOOKS;
-                }
-            }
-            () = &mut stopped => return,
-        };
-        let before = std::mem::replace(&mut acked, hub.mark(at, &table));
-        marked = hub.clock.now();
-        // What is sent now is acknowledged a little later; a peer that does not answer is not waited for.
-        looks = match () {
-            () if acked >= table.last_update() => 0,
-            () if acked > before => LOOKS,
-            () => looks.saturating_sub(1),
-        };
-        while table.trim_updates(acked, TRIMMED) {
-            tokio::task::yield_now().await;
-        }
     }
 }
 
