@@ -321,23 +321,34 @@ impl Reply {
         Self { head: Vec::new(), work, then: Then::Next }
     }
 
-    /// Waits for what somebody else does for this reply, if that is so. Afterwards there is a piece.
+    /// Waits for what somebody else does for this reply, if that is so. Without it, [`next`](Self::next) appends nothing until that is done.
     pub async fn ready(&mut self) {
         if let Work::Wait(done) = &mut self.work {
-            let said = match done.await {
-                Ok(Ok(said)) => said,
-                Ok(Err(error)) => error,
-                Err(_) => "Not done: this process is stopping".to_owned(),
-            };
-            self.head = format!("{said}\n\n").into_bytes();
-            self.work = Work::Head;
+            let said = done.await;
+            self.said(said.ok());
         }
+    }
+
+    /// Takes what somebody else said, if they did.
+    fn said(&mut self, said: Option<Result<String, String>>) {
+        let said = match said {
+            Some(Ok(said) | Err(said)) => said,
+            None => "Not done: this process is stopping".to_owned(),
+        };
+        self.head = format!("{said}\n\n").into_bytes();
+        self.work = Work::Head;
     }
 
     /// Appends the next piece: at most [`PIECE_BYTES`] and a line, after looking at no more than
     /// [`PIECE_ENTRIES`] entries. Returns whether there is more; a piece in the middle may be empty. Holds no entry
     /// when it returns.
     pub fn next(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
+        if let Work::Wait(done) = &mut self.work {
+            match done.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => return true,
+                said => self.said(said.ok()),
+            }
+        }
         let more = match &mut self.work {
             Work::Done => return false,
             Work::Head => {
@@ -346,8 +357,8 @@ impl Reply {
             }
             Work::Dump(dump) => dump.next(now, out),
             Work::Clear(clear) => clear.next(now),
-            // Not before it is [`ready`](Self::ready).
-            Work::Wait(_) => return true,
+            // Another state by now.
+            Work::Wait(_) => true,
         };
         if !more {
             if !matches!(self.work, Work::Head) {
