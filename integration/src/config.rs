@@ -42,8 +42,9 @@
 //! - A `\` at the end of a line that is read continues it, with a warning: HAProxy refuses such a line.
 //! - A last line without its end is read, with a warning: HAProxy refuses the file, as it may have been cut.
 //! - A line of more than 64 words is read; HAProxy refuses it.
-//! - A line that is read must not stand in a conditional block (`.if` to `.endif`): conditions are not
-//!   evaluated. Blocks around other lines are passed over.
+//! - Conditional blocks (`.if` to `.endif`) are evaluated. What a condition asks of HAProxy itself, its version or how it
+//!   was built, is not known here: a line that is read must not depend on that alone. `feature(…) || defined(…)` is known as
+//!   soon as one of them is true.
 //! - The PROXY protocol and shards are refused rather than ignored: without them the bytes between the
 //!   peers, or the entries they hold, would be others. So are words of TLS beyond `ssl`, `crt`, `ca-file`, `verify`,
 //!   `verifyhost`, `sni str(NAME)`, `ssl-min-ver` and `ssl-max-ver`. Other options of `bind`, `peer` and `server`
@@ -56,8 +57,10 @@
 mod address;
 mod aggregate;
 mod check;
+mod condition;
 mod conditional;
 mod diagnostic;
+mod directive;
 mod line;
 mod load;
 mod own;

@@ -369,7 +369,7 @@ fn lines_of_our_own_are_refused_at_their_words() {
     refused("#stktabled: max-tables 3\n", &["1:13 max-tables"]);
     refused("frontend f\n  #stktabled: max-tables 3\n", &["2:15 max-tables"]);
     refused(&in_peers("#stktabled: # nothing"), &["4:14 #stktabled:"]);
-    refused("peers p\n.if TRUE\n #stktabled: max-tables 3\n.endif\n", &["3:14 max-tables"]);
+    refused("peers p\n.if feature(X)\n #stktabled: max-tables 3\n.endif\n", &["3:14 max-tables"]);
     unresolved(&in_peers("#stktabled: accept-peers a c"), "a", &["4:30 c"]);
 }
 
@@ -586,16 +586,17 @@ fn write_to_names_one_other_table_of_the_same_keys() {
 }
 
 #[test]
-fn conditions_around_what_is_read_are_refused() {
-    let block = |inner: &str| format!("peers p\n .if defined(X)\n{inner}\n .endif\n peer a *:1\n");
+fn what_depends_on_haproxy_alone_is_refused() {
+    let block = |inner: &str| format!("peers p\n .if feature(X)\n{inner}\n .endif\n peer a *:1\n");
     let message = refused(&block(" table t type ip size 1\n peer a *:1"), &["2:2 .if"]);
     assert!(message.contains("`table` on line 3"), "{message}");
     refused(&block("peers q"), &["2:2 .if"]);
-    refused(&block(".if x\n peer b *:2\n .endif"), &["2:2 .if"]);
+    refused(&block(".if 1\n peer b *:2\n .endif"), &["2:2 .if"]);
     // A block that may change the section leaves a line in one section or the other.
-    let message = refused("peers p\n.if x\nfrontend f\n.endif\n peer a *:1\n", &["2:1 .if"]);
+    let message =
+        refused("peers p\n.if feature(X)\nfrontend f\n.endif\n peer a *:1\n", &["2:1 .if"]);
     assert!(message.contains("`peer` on line 5"), "{message}");
-    refused("peers p\n.if x\n", &["2:1 .if"]);
+    refused("peers p\n.if 1\n", &["2:1 .if"]);
     refused("peers p\n .endif\n.else\n", &["2:2 .endif", "3:1 .else"]);
 }
 
@@ -604,9 +605,49 @@ fn conditions_around_other_lines_are_passed_over() {
     let config = quiet(
         "frontend f\n.if feature(QUIC)\n bind quic4@:443\n.else\n bind :443\n.endif\n\
          stick-table type ip size 1\n.notice \"x\"\n\
-         .if x\nfrontend g\n bind :1\n.endif\npeers p\n peer a *:1\n",
+         .if feature(X)\nfrontend g\n bind :1\n.endif\npeers p\n peer a *:1\n",
     );
     assert_eq!((config.proxy_tables.len(), config.peers.len()), (1, 1));
+}
+
+#[test]
+fn conditions_choose_lines() {
+    let text = "peers p\n peer a *:1\n\
+         .if defined(NOPE) || streq(\"${HOST}\",west)\n table t type ip size 1k\n\
+         .elif 1\n table t type ip size 2k\n .if 0\n table u type ip size 1 nonsense\n .foo(\n .endif\n\
+         .else\n table t type ip size 3k\n #stktabled: nonsense\n.endif\n\
+         .if 0\nfrontend f\n.alert \"not said\"\n.endif\n table v type ip size 1\n";
+    for (host, size) in [("west", 1024), ("east", 2048)] {
+        let environment = |name: &str| (name == "HOST").then(|| host.to_owned());
+        let context = Context { environment: &environment, ..Context::EMPTY };
+        let config = config::parse(&[("x.cfg", text.as_bytes())], &context).unwrap();
+        assert_eq!(config.warnings, []);
+        let tables: Vec<_> =
+            config.peers[0].tables.iter().map(|table| table.declaration.size).collect();
+        assert_eq!(tables, [size, 1], "{host}");
+    }
+}
+
+#[test]
+fn conditions_that_are_wrong_are_said() {
+    let message = refused("peers p\n.if defined(A) TRUE\n peer a *:1\n.endif\n", &["2:16 TRUE"]);
+    assert!(message.contains("expected `&&`, `||` or the end"), "{message}");
+    refused("global\n.if 1\n.else x\n.elif 1\n.endif y\n", &["3:7 x", "4:1 .elif", "5:8 y"]);
+    refused("global\n.if 0\n.elif \"\n.endif\n", &["3:7 \""]);
+    let message = refused("global\n.alert \"go away\"\n", &["2:1 .alert"]);
+    assert!(message.contains("the file says: go away"), "{message}");
+    let config =
+        good("global\n.warning hm\n.if feature(X)\n.alert x\n.endif\n.if 0\n.elif 0\n.endif\n");
+    assert_eq!(config.warnings.len(), 1);
+}
+
+#[test]
+fn a_socket_under_a_condition_is_not_served() {
+    let config = good("global\n.if feature(X)\n stats socket /run/a.sock level admin\n.endif\n");
+    assert_eq!(config.stats_sockets.len(), 0);
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings[0].contains(":3:2: warning: `stats`"), "{warnings:?}");
+    assert_eq!(warnings.len(), 1);
 }
 
 #[test]
@@ -677,7 +718,7 @@ fn no_bytes_panic() {
 
 #[test]
 fn no_order_of_words_panics() {
-    const WORDS: [&str; 48] = [
+    const WORDS: [&str; 50] = [
         "\n",
         "\n",
         "\n",
@@ -712,6 +753,8 @@ fn no_order_of_words_panics() {
         "defaults",
         "disabled",
         ".if x",
+        ".if !(defined(NAME)||0) && feature(X)",
+        ".elif 1",
         ".endif",
         ".else",
         "\\\n",

@@ -1,78 +1,131 @@
-//! Conditional blocks, `.if` to `.endif`: found, not evaluated.
+//! Conditional blocks, `.if` to `.endif`: which lines count.
 //!
-//! Which lines of a block count is HAProxy's to know, so a line that we read must not stand in one. A
-//! block that changes the section leaves us in no section we know ([`Directive::LeftSection`]).
+//! Where that is HAProxy's to know (see [`condition`](super::condition)), a line that we read must not stand. Such
+//! a block that changes the section leaves us in no section we know ([`Ended::LeftSection`]).
 
+use super::condition::{and, or};
 use super::diagnostic::{Diagnostic, Location};
 
-/// The blocks that are open.
+/// The blocks that are open, the outermost first.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    /// Where each begins, the outermost first.
-    open: Vec<Location>,
-    /// Whether the outermost has been reported.
+    open: Vec<Block>,
+    /// Whether the outermost that is unsure has been reported.
     reported: bool,
-    /// Whether a section began in the outermost.
+    /// Whether a section began in it.
     section: bool,
 }
 
-/// What a directive did.
-pub(super) enum Directive {
+#[derive(Debug)]
+struct Block {
+    start: Location,
+    /// Whether the lines of this branch count; `None` where we cannot know.
+    counts: Option<bool>,
+    /// Whether the lines of a branch did so far.
+    taken: Option<bool>,
+    /// Whether a branch of it was one of which we cannot know.
+    unsure: bool,
+    /// Whether the branch is the one of `.else`.
+    last: bool,
+}
+
+/// What an `.endif` ended.
+#[derive(Debug)]
+pub(super) enum Ended {
     /// Nothing that concerns us.
-    None,
-    /// It ended the outermost block, in which a section began. The block's start, unless it was reported.
+    Nothing,
+    /// The outermost block of which we were not sure, in which a section began. The block's start, unless it was reported.
     LeftSection(Option<Location>),
-    /// It is out of place.
-    Misplaced(Diagnostic),
 }
 
 impl Blocks {
-    pub(super) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+    /// Whether lines count here: `None` where we cannot know.
+    pub(super) fn counts(&self) -> Option<bool> {
+        self.open.iter().fold(Some(true), |counts, block| and(counts, block.counts))
     }
 
-    /// Takes note of a line that begins with a dot.
-    pub(super) fn directive(&mut self, word: &str, at: Location) -> Directive {
-        match word {
-            ".if" => self.open.push(at),
-            ".elif" | ".else" if !self.is_open() => {
-                let message = "no block is open; expected `.if` before";
-                return Directive::Misplaced(Diagnostic::error(at, word, message));
+    /// Whether the condition of an `.if` matters, or with `again` that of an `.elif`.
+    pub(super) fn asks(&self, again: bool) -> bool {
+        match self.open.split_last() {
+            Some((last, outer)) if again => {
+                outer.iter().all(|block| block.counts != Some(false)) && last.taken != Some(true)
             }
-            ".endif" => match self.open.pop() {
-                None => {
-                    let message = "no block is open; expected `.if` before";
-                    return Directive::Misplaced(Diagnostic::error(at, word, message));
-                }
-                Some(start) if self.open.is_empty() => {
-                    let reported = core::mem::take(&mut self.reported);
-                    if core::mem::take(&mut self.section) {
-                        return Directive::LeftSection(Some(start).filter(|_| !reported));
-                    }
-                }
-                Some(_) => {}
-            },
-            _ => {}
+            _ => self.counts() != Some(false),
         }
-        Directive::None
+    }
+
+    /// Begins a block.
+    pub(super) fn begin(&mut self, start: Location, condition: Option<bool>) {
+        let counts = condition;
+        self.open.push(Block {
+            start,
+            counts,
+            taken: counts,
+            unsure: counts.is_none(),
+            last: false,
+        });
+    }
+
+    /// Goes on with another branch of the block, the last one with `last`.
+    pub(super) fn branch(
+        &mut self,
+        condition: Option<bool>,
+        last: bool,
+    ) -> Result<(), &'static str> {
+        let Some(block) = self.open.last_mut() else {
+            return Err("no block is open; expected `.if` before");
+        };
+        if block.last {
+            return Err("comes after `.else`; expected `.endif`");
+        }
+        block.counts = and(block.taken.map(|taken| !taken), condition);
+        block.taken = or(block.taken, condition);
+        block.unsure |= block.counts.is_none();
+        block.last = last;
+        Ok(())
+    }
+
+    /// Ends a block.
+    pub(super) fn finish(&mut self) -> Result<Ended, &'static str> {
+        let Some(block) = self.open.pop() else {
+            return Err("no block is open; expected `.if` before");
+        };
+        if block.unsure && self.unsure().is_none() {
+            let reported = core::mem::take(&mut self.reported);
+            if core::mem::take(&mut self.section) {
+                return Ok(Ended::LeftSection(Some(block.start).filter(|_| !reported)));
+            }
+        }
+        Ok(Ended::Nothing)
+    }
+
+    /// The outermost block of which we are not sure.
+    fn unsure(&self) -> Option<&Block> {
+        self.open.iter().find(|block| block.unsure)
+    }
+
+    /// What is wrong with the block has been said.
+    pub(super) const fn reported(&mut self) {
+        self.reported = true;
     }
 
     /// Takes note of a section that begins.
     pub(super) fn section(&mut self) {
-        self.section = self.is_open();
+        self.section = self.counts().is_none();
     }
 
-    /// Takes note of a line that is read; returns the error, once for each outermost block.
+    /// Takes note of a line that is read where we cannot know whether it counts; returns the error, once for each
+    /// outermost block.
     pub(super) fn read(&mut self, keyword: &str, line: u32) -> Option<Diagnostic> {
-        let start = self.open.first().filter(|_| !self.reported)?;
+        let start = self.unsure().filter(|_| !self.reported)?.start.clone();
         self.reported = true;
-        Some(conditional(start.clone(), keyword, line))
+        Some(conditional(start, keyword, line))
     }
 
     /// Ends a file; returns the error if a block is still open.
     pub(super) fn end(&mut self) -> Option<Diagnostic> {
         let open = core::mem::take(self).open;
-        let start = open.into_iter().next()?;
+        let start = open.into_iter().next()?.start;
         Some(Diagnostic::error(
             start,
             ".if",
@@ -85,8 +138,8 @@ impl Blocks {
 pub(super) fn conditional(start: Location, keyword: &str, line: u32) -> Diagnostic {
     let keyword = keyword.escape_debug();
     let message = format!(
-        "conditions are not evaluated yet, and `{keyword}` on line {line} depends on this one; expected it \
-         outside any block"
+        "only HAProxy knows whether this is true, and `{keyword}` on line {line} depends on it; expected it \
+         outside any such block"
     );
     Diagnostic::error(start, ".if", message)
 }

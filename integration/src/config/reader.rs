@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stktable::declare::{Declaration, Scope, Word};
 
-use super::conditional::{Blocks, Directive, conditional};
+use super::conditional::{Blocks, conditional};
 use super::diagnostic::{ConfigError, Diagnostic, Location, Severity};
 use super::line::{self, Line, LineError, Start};
 use super::own::{MARK, Own};
@@ -48,7 +48,7 @@ const SECTIONS: [&str; 23] = [
 
 /// The section we are in.
 #[derive(Clone, Debug)]
-enum Section {
+pub(super) enum Section {
     /// None yet.
     None,
     /// `global`.
@@ -72,8 +72,8 @@ pub(super) struct Reader<'c> {
     errors: usize,
     warnings: usize,
     found: Vec<Diagnostic>,
-    section: Section,
-    blocks: Blocks,
+    pub(super) section: Section,
+    pub(super) blocks: Blocks,
     /// Where the sections and tables of each name are, those with errors too.
     sections: HashMap<String, Location>,
     tables: HashMap<String, Location>,
@@ -159,6 +159,12 @@ impl<'c> Reader<'c> {
         self.report(diagnostic);
     }
 
+    /// Reports a line that cannot be taken to words.
+    pub(super) fn line_error(&mut self, begin: &Location, error: LineError) {
+        let at = begin.beside(error.line, error.column);
+        self.report(Diagnostic::error(at, &error.word, error.message));
+    }
+
     pub(super) fn warning(&mut self, word: Word<'_>, message: impl Into<String>) {
         let diagnostic = Diagnostic::warning(self.at(word), word.text, message);
         self.report(diagnostic);
@@ -183,16 +189,12 @@ impl<'c> Reader<'c> {
         let keyword = String::from_utf8_lossy(line.keyword()).into_owned();
         let begin = Location { file: Arc::clone(&self.file), line: start.line, column: 1 };
         if keyword.starts_with('.') {
+            self.directive(&line, &keyword, &begin, &variable);
+            return line.next;
+        }
+        let counts = self.blocks.counts();
+        if counts == Some(false) {
             self.config.ignored_lines += 1;
-            let column = line.words().ok().and_then(|words| Some(words.first()?.column));
-            let at = begin.beside(start.line, column.unwrap_or(1));
-            match self.blocks.directive(&keyword, at) {
-                Directive::None => {}
-                Directive::LeftSection(at) => {
-                    self.section = at.map_or(Section::Skipped, Section::Conditional);
-                }
-                Directive::Misplaced(diagnostic) => self.report(diagnostic),
-            }
             return line.next;
         }
         let header = SECTIONS.contains(&keyword.as_str());
@@ -203,13 +205,23 @@ impl<'c> Reader<'c> {
         if line.backslash {
             line = Line::read(contents, start, true, &variable);
         }
-        if self.blocks.is_open()
-            && (!header || matches!(keyword.as_str(), "peers" | "aggregations"))
-        {
+        if counts.is_none() && (!header || matches!(keyword.as_str(), "peers" | "aggregations")) {
             self.config.ignored_lines += 1;
             if header {
                 self.blocks.section();
                 self.section = Section::Skipped;
+            }
+            // Only where it is served is it ours; the file is HAProxy's.
+            if keyword == "stats" {
+                if let Ok(words) = line.words()
+                    && let Some(first) = words.first()
+                {
+                    self.warning(
+                        *first,
+                        "is not read: only HAProxy knows whether the condition around it is true",
+                    );
+                }
+                return line.next;
             }
             if let Some(error) = self.blocks.read(&keyword, start.line) {
                 self.report(error);
@@ -217,8 +229,8 @@ impl<'c> Reader<'c> {
             return line.next;
         }
         match line.words() {
-            Err(LineError { line: number, column, word, message }) => {
-                self.report(Diagnostic::error(begin.beside(number, column), &word, message));
+            Err(error) => {
+                self.line_error(&begin, error);
                 if header {
                     self.section = Section::Skipped;
                 }
@@ -250,14 +262,16 @@ impl<'c> Reader<'c> {
 
     /// Reads a line of our own, of which the mark is taken off.
     fn own(&mut self, line: &Line, start: Start) -> Start {
+        if self.blocks.counts() == Some(false) {
+            self.config.ignored_lines += 1;
+            return line.next;
+        }
         let begin =
             Location { file: Arc::clone(&self.file), line: start.line, column: start.column };
         match line.words() {
-            Err(LineError { line: number, column, word, message }) => {
-                self.report(Diagnostic::error(begin.beside(number, column), &word, message));
-            }
+            Err(error) => self.line_error(&begin, error),
             Ok(words) => {
-                let is_open = self.blocks.is_open();
+                let is_open = self.blocks.counts().is_none();
                 match (words.first(), &self.section) {
                     (None, _) => self.report(Diagnostic::error(
                         begin,
@@ -266,7 +280,7 @@ impl<'c> Reader<'c> {
                     )),
                     (Some(first), _) if is_open => self.error(
                         *first,
-                        "a line of stktabled's own cannot stand in a conditional block; expected it outside",
+                        "a line of stktabled's own cannot depend on what only HAProxy knows; expected it outside the block",
                     ),
                     (Some(_), Section::Peers) => self.own_line(&words),
                     (Some(first), _) => self.error(
