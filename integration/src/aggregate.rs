@@ -105,7 +105,12 @@ pub fn declaration(
         declaration.columns.push(stktable::Column { data_type: into, ..column });
         declaration.columns.sort_by_key(|column| column.data_type.number());
     }
-    Ok(declaration)
+    // As HAProxy would have it declared: some types stand in each other's place.
+    let parsed = Declaration::parse(&declaration.to_string(), declaration.scope());
+    match parsed.errors.first() {
+        None => Ok(declaration),
+        Some(error) => Err(format!("`{}`: {}", error.word, error.kind)),
+    }
 }
 
 /// Returns the declaration of a lease table.

@@ -50,11 +50,15 @@ impl Lab {
     }
 
     async fn aggregator(&self, name: &str, peers: &[(&str, &str)], lines: &str) -> Node {
+        // Which peer we are is said by the file.
+        self.start("elsewhere", &self.text_of(name, peers, lines)).await
+    }
+
+    fn text_of(&self, name: &str, peers: &[(&str, &str)], lines: &str) -> String {
         let mut text = format!("aggregations lab\n{}", self.peer(name, "local"));
         peers.iter().for_each(|(peer, word)| text += &self.peer(peer, word));
         text += lines;
-        // Which peer we are is said by the file.
-        self.start("elsewhere", &text).await
+        text
     }
 
     fn count(&self, node: &Node, key: u32, n: u64) {
@@ -163,6 +167,42 @@ async fn two_beside_each_other_publish_each_its_own() {
     .await;
     assert_eq!(lab.reads(&b, "st.agg1", 3), Some(11));
     for node in [a, b, two] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_says_of_a_source_that_it_makes_sums_itself() {
+    let lab = Lab::new(&["a", "site", "region"]);
+    let tables = ["st.local", "st.site", "st.region"];
+    let a = lab.source("a", &["site"], &tables).await;
+    let lines = format!(" table st.local {STORE}\n from .local to .site\n publish-every 20ms\n");
+    let site = lab.aggregator("site", &[("a", "down"), ("region", "up")], &lines).await;
+    let lines = format!(" table st.site {STORE}\n from .site to .region\n publish-every 20ms\n");
+    // What the site says of itself is not asked for, so what it tells is the whole even when a source of its is lost.
+    let mut region = lab.aggregator("region", &[("site", "down")], &lines).await;
+    lab.count(&a, 7, 5);
+    let sums = |region: &Node| lab.reads(region, "st.region", 7) == Some(5);
+    until("the region has the sum", || sums(&region)).await;
+    a.stop().await;
+    let lacks = |region: &Node| {
+        let status: Vec<_> = region.aggregates().collect();
+        let source = status[0].sources.iter().find(|source| source.peer == "site");
+        source.is_some_and(|source| source.up && !source.whole)
+    };
+    assert!(!lacks(&region));
+
+    let config = lab.text_of("region", &[("site", "down aggregator")], &lines);
+    let config = config::parse(&[("lab", config.as_bytes())], &Context::EMPTY).unwrap();
+    let setup = config.resolve("elsewhere").unwrap();
+    let reloaded = region.reload(&setup).unwrap();
+    assert_eq!(reloaded.changed, ["lab/site"]);
+    assert!(reloaded.restart.is_empty(), "{:?}", reloaded.restart);
+    until("the site is up, and says that it lacks one", || lacks(&region)).await;
+    // What was known of it is told anew.
+    until("the region has the sum again", || sums(&region)).await;
+    assert!(region.reload(&setup).unwrap().changed.is_empty());
+    for node in [site, region] {
         node.stop().await;
     }
 }

@@ -122,6 +122,9 @@ fn what_is_wrong_is_said_with_its_place_and_word() {
         let errors = setup(&format!("{HEAD}{TABLE}{lines}")).unwrap_err();
         assert!(errors.contains(expected), "{lines}: {errors}");
     }
+    let arrays = " table st.local type ip size 1k store gpc(2),conn_cur\n from .local to .agg\n";
+    let errors = setup(&format!("{HEAD}{arrays} combine conn_cur by sum as gpc1\n")).unwrap_err();
+    assert!(errors.starts_with("x.cfg:6:2: error: `st.agg`: `gpc"), "{errors}");
     let text = format!("{HEAD}{TABLE} from .local to .agg\n");
     let warnings = setup(&text).unwrap().warnings;
     assert!(warnings[0].to_string().contains("HAProxy does not learn conn_cur"), "{warnings:?}");

@@ -1,12 +1,13 @@
 //! Runs an aggregate on tokio.
 
-use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::Source;
 use super::pass::Aggregate;
 use super::status::AggregateStatus;
 use crate::clock::Clock;
@@ -19,20 +20,21 @@ pub async fn run(mut aggregate: Aggregate, status: Arc<ArcSwap<AggregateStatus>>
     let sources = Arc::clone(aggregate.sources());
     let every = Duration::from_millis(aggregate.every_ms().into());
     let mut expiry = JoinSet::new();
-    let mut expires: HashMap<String, AbortHandle> = HashMap::new();
+    let mut expires: Vec<(Arc<Source>, AbortHandle)> = Vec::new();
     loop {
         let known = sources.all();
-        expires.retain(|peer, task| {
-            let stays = known.iter().any(|source| source.peer() == *peer);
+        // By identity: a peer that is a source otherwise now is another one of the same name.
+        expires.retain(|(source, task)| {
+            let stays = known.iter().any(|known| Arc::ptr_eq(known, source));
             if !stays {
                 task.abort();
             }
             stays
         });
         for source in known.iter() {
-            expires
-                .entry(source.peer())
-                .or_insert_with(|| expiry.spawn(expiry::run(Arc::clone(source.table()), clock)));
+            if !expires.iter().any(|(known, _)| Arc::ptr_eq(known, source)) {
+                expires.push((Arc::clone(source), expiry.spawn(expire(source, clock))));
+            }
         }
         while expiry.try_join_next().is_some() {}
         while aggregate.step(clock.now()) {
@@ -49,5 +51,19 @@ pub async fn run(mut aggregate: Aggregate, status: Arc<ArcSwap<AggregateStatus>>
             }
         }
         pause.await;
+    }
+}
+
+/// Lets what is kept of a source expire.
+fn expire(source: &Source, clock: Clock) -> impl Future<Output = ()> + use<> {
+    let (table, lease) = (Arc::clone(source.table()), source.lease().cloned());
+    async move {
+        let lease = async {
+            match lease {
+                Some(lease) => expiry::run(lease, clock).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(expiry::run(table, clock), lease);
     }
 }

@@ -1,6 +1,5 @@
 //! The sums that a node makes over its peers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -32,23 +31,15 @@ pub(super) fn prepare(
         if let Some(lease) = lease {
             lease.set_part(Part::ToldLast);
         }
-        // One for each peer, whatever tables it is a source of.
-        let leases: HashMap<_, _> = lease.map_or_else(HashMap::new, |lease| {
-            let copy = |peer: &String| {
-                let mut declaration = lease.declaration().clone();
-                declaration.name = format!("{}@{peer}", declaration.name);
-                (peer.clone(), SharedTable::new(declaration))
-            };
-            section.aggregators.iter().map(copy).collect()
-        });
-        leases.values().for_each(|lease| set.add(lease));
         for declared in &section.aggregates {
             let (Some(from), Some(into)) = (tables.get(declared.from), tables.get(declared.into))
             else {
                 continue;
             };
-            let peers = section.sources.iter().map(String::as_str);
-            let sources = Sources::with_leases(from.declaration(), peers, leases.clone());
+            let sources = Sources::new(from.declaration(), []);
+            for peer in &section.sources {
+                sources.add(peer, section.aggregators.contains(peer));
+            }
             sources.all().iter().for_each(|source| set.add(source.table()));
             from.set_part(Part::Apart(Arc::clone(&sources)));
             into.set_part(Part::Told);
@@ -87,16 +78,16 @@ impl Running {
             return;
         }
         for source in self.sources.all().iter() {
-            if !section.sources.contains(&source.peer()) {
-                self.sources.remove(&source.peer());
+            let peer = source.peer();
+            let makes_sums = section.aggregators.contains(&peer);
+            if !section.sources.contains(&peer) || source.lease().is_some() != makes_sums {
+                self.sources.remove(&peer);
                 set.remove(source.table());
             }
         }
         let before = self.sources.all();
         for peer in &section.sources {
-            if !before.iter().any(|source| source.peer() == *peer) {
-                self.sources.add(peer);
-            }
+            self.sources.add(peer, section.aggregators.contains(peer));
         }
         for source in self.sources.all().iter() {
             if !before.iter().any(|known| Arc::ptr_eq(known, source)) {

@@ -20,7 +20,7 @@ pub struct Reloaded {
     pub added: Vec<String>,
     /// Peers that were removed.
     pub removed: Vec<String>,
-    /// Peers whose address or TLS is another one: their sessions begin anew.
+    /// Peers whose address or TLS is another one, or that are sources otherwise: their sessions begin anew.
     pub changed: Vec<String>,
     /// Tables that were added, by their local names.
     pub tables_added: Vec<String>,
@@ -120,6 +120,14 @@ impl Node {
             return;
         };
         let name = |peer: &Remote| format!("{}/{}", new.name, peer.name);
+        // What is kept of a source belongs to its session.
+        let (sources, aggregators) = (old.sources.clone(), old.aggregators.clone());
+        let is_same = |old: &Remote, found: &Remote| {
+            let peer = &old.name;
+            is_same(old, found)
+                && sources.contains(peer) == new.sources.contains(peer)
+                && aggregators.contains(peer) == new.aggregators.contains(peer)
+        };
         old.remotes.retain(|old| {
             let found = new.remotes.iter().find(|new| new.name == old.name);
             match found {
@@ -133,6 +141,7 @@ impl Node {
             }
             stays
         });
+        (old.sources, old.aggregators) = (new.sources.clone(), new.aggregators.clone());
         for (remote, tls) in new.remotes.iter().zip(tls.calls) {
             if old.remotes.iter().any(|old| old.name == remote.name) {
                 continue;

@@ -101,16 +101,6 @@ impl<'u> Row<'u, '_> {
     }
 }
 
-/// Passes over updates of a table that is not learned.
-fn skip(
-    counters: &mut Counters,
-    row: &Row<'_, '_>,
-    read: Result<(), DecodeError>,
-) -> Option<Result<(), DecodeError>> {
-    counters.updates_skipped += row.updates.len() as u64;
-    Some(read)
-}
-
 /// Stores what an update says; with `tells` so that whoever reads the updates of the table is told. Returns false if there was no room
 /// for its entry.
 fn store(
@@ -347,17 +337,24 @@ impl Learn {
         let read = read(&mut row);
         let mut full = 0;
         let (now, counters) = (desk.now, &mut *desk.counters);
+        let present = desk.present;
         let (table, is_apart) = match ours.shared().part() {
-            Part::Shared => (&***ours.shared(), false),
-            Part::Apart(_) => match desk.present.and_then(|present| present.table(at)) {
-                Some(table) => (&***table, true),
-                None => return skip(counters, &row, read),
-            },
-            Part::ToldLast => match desk.present.and_then(Present::lease) {
-                Some(table) => (&***table, false),
-                None => return skip(counters, &row, read),
-            },
-            Part::Told => return skip(counters, &row, read),
+            Part::Shared => (Some(ours.shared()), false),
+            Part::Apart(_) => (present.and_then(|present| present.table(at)), true),
+            Part::ToldLast => {
+                // A few keys, once for each table that it is a source of.
+                for lease in present.into_iter().flat_map(Present::leases) {
+                    lease.learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
+                        store(decoded, learned, None, counters);
+                    });
+                }
+                (None, false)
+            }
+            Part::Told => (None, false),
+        };
+        let Some(table) = table else {
+            counters.updates_skipped += row.updates.len() as u64;
+            return Some(read);
         };
         table.learn_many(&row.updates, Decoded::sought, now, |decoded, learned| {
             full += u64::from(!store(decoded, learned, is_apart.then_some(now), counters));

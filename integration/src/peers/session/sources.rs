@@ -3,7 +3,6 @@
 //! A peer whose tables are kept so is a *source*. When its session comes up it is asked for everything it has. Once it has told that
 //! to the end, what it did not mention is what it has no more: it had restarted, or the entry was over there.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +11,7 @@ use stktable::table::Options;
 use stktable::{Declaration, Tick};
 
 use super::roster::Roster;
+use crate::aggregate::lease_declaration;
 use crate::shared::{Part, SharedTable, Signal};
 
 /// How long to wait before a source that has not everything yet itself is asked again.
@@ -24,8 +24,6 @@ const SESSION: u64 = 1 << 32;
 #[derive(Debug)]
 pub struct Sources {
     declaration: Declaration,
-    /// Of sources that make sums themselves, what they say of whether those are whole.
-    leases: HashMap<String, Arc<SharedTable>>,
     news: Arc<Signal>,
     all: ArcSwap<Vec<Arc<Source>>>,
 }
@@ -51,23 +49,12 @@ impl Sources {
         declaration: &Declaration,
         peers: impl IntoIterator<Item = &'p str>,
     ) -> Arc<Self> {
-        Self::with_leases(declaration, peers, HashMap::new())
-    }
-
-    /// The same where some of the peers make sums themselves: by name the copies of their lease tables.
-    #[must_use]
-    pub fn with_leases<'p>(
-        declaration: &Declaration,
-        peers: impl IntoIterator<Item = &'p str>,
-        leases: HashMap<String, Arc<SharedTable>>,
-    ) -> Arc<Self> {
         let sources = Self {
             declaration: declaration.clone(),
-            leases,
             news: Arc::default(),
             all: ArcSwap::default(),
         };
-        peers.into_iter().for_each(|peer| sources.add(peer));
+        peers.into_iter().for_each(|peer| sources.add(peer, false));
         Arc::new(sources)
     }
 
@@ -83,8 +70,8 @@ impl Sources {
         &self.news
     }
 
-    /// Adds a source, unless it is there.
-    pub fn add(&self, peer: &str) {
+    /// Adds a source, unless it is there. With `makes_sums` it says by a lease of its own whether what it tells is the whole.
+    pub fn add(&self, peer: &str, makes_sums: bool) {
         let mut declaration = self.declaration.clone();
         // Also what travels for others to see only: the connections of the moment.
         declaration.recv_only = true;
@@ -96,7 +83,7 @@ impl Sources {
         let source = Arc::new(Source {
             peer: peer.as_bytes().into(),
             table,
-            lease: self.leases.get(peer).cloned(),
+            lease: makes_sums.then(|| SharedTable::new(lease_declaration("leases", peer))),
             news: Arc::clone(&self.news),
             sessions: AtomicU64::new(0),
             gone_upto: AtomicU64::new(0),
@@ -171,8 +158,8 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Present {
     sources: Vec<(usize, Arc<Source>)>,
-    /// What it says of its own sums.
-    lease: Option<Arc<SharedTable>>,
+    /// Where it is kept what it says of its own sums.
+    leases: Vec<Arc<SharedTable>>,
     /// By source: how far its table was when it was asked.
     asked_at: Vec<u64>,
     told: bool,
@@ -197,8 +184,8 @@ impl Present {
             source.news.raise();
         }
         let asked_at = vec![0; sources.len()];
-        let lease = sources.iter().find_map(|(_, source)| source.lease.clone());
-        Some(Self { sources, lease, asked_at, told: false, again: None })
+        let leases = sources.iter().filter_map(|(_, source)| source.lease.clone()).collect();
+        Some(Self { sources, leases, asked_at, told: false, again: None })
     }
 
     /// Returns what the peer says of the table at this position.
@@ -207,8 +194,8 @@ impl Present {
     }
 
     /// Returns where it is kept what the peer says of its own sums.
-    pub(super) const fn lease(&self) -> Option<&Arc<SharedTable>> {
-        self.lease.as_ref()
+    pub(super) fn leases(&self) -> &[Arc<SharedTable>] {
+        &self.leases
     }
 
     /// The peer is being asked for everything.
