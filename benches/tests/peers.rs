@@ -43,6 +43,7 @@ impl Lab {
             limits: Limits::default(),
             names: Names::default(),
             learn: None,
+            trace: std::sync::Arc::default(),
         };
         let runtime = Runtime::new().unwrap();
         let section = runtime.block_on(Section::start(settings, clock)).unwrap();

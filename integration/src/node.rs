@@ -24,6 +24,7 @@ use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection}
 use crate::expiry;
 use crate::peers::driver::{self, Listen, Names, RemotePeer, Section, SectionSettings};
 use crate::peers::session::LearnTables;
+use crate::peers::trace::Trace;
 use crate::shared::{SharedTable, TableSet};
 use crate::tls::TlsError;
 
@@ -91,6 +92,7 @@ pub struct Node {
     aggregates: Vec<Running>,
     tasks: JoinSet<()>,
     clock: Clock,
+    trace: Arc<Trace>,
     /// What runs, for comparison with what is to be run.
     setup: Setup,
 }
@@ -152,6 +154,7 @@ impl Node {
         let loaded = tls::load(setup).map_err(StartError::Config)?;
         let aggregates = aggregates::prepare(setup, &tables, &set);
         fill(&tables).await;
+        let trace: Arc<Trace> = Arc::default();
         let mut sections = Vec::with_capacity(setup.sections.len());
         for (section, tls) in setup.sections.iter().zip(loaded) {
             let SectionTls { listen: acceptor, calls } = tls;
@@ -187,6 +190,7 @@ impl Node {
                     size,
                     into: Arc::clone(&set),
                 }),
+                trace: Arc::clone(&trace),
             };
             let started = Section::start_as(settings, clock, successor).await;
             let failed = |error| StartError::Section { at: section.at.clone(), error };
@@ -197,7 +201,14 @@ impl Node {
             tasks.spawn(expiry::run(Arc::clone(table), clock));
         }
         let aggregates = aggregates::run(aggregates, &mut tasks, clock);
-        Ok(Self { tables, set, sections, aggregates, tasks, clock, setup: setup.clone() })
+        let setup = setup.clone();
+        Ok(Self { tables, set, sections, aggregates, tasks, clock, trace, setup })
+    }
+
+    /// Returns the trace of what passes between the peers.
+    #[must_use]
+    pub const fn trace(&self) -> &Arc<Trace> {
+        &self.trace
     }
 
     /// Returns the tables, and those that are learned from peers as they come.

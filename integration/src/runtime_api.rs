@@ -57,6 +57,7 @@ mod parse;
 mod query;
 mod set;
 mod show;
+mod trace;
 
 use std::fmt;
 use std::str::FromStr;
@@ -65,6 +66,7 @@ use std::sync::Arc;
 use stktable::Tick;
 use tokio::sync::oneshot;
 
+use crate::peers::trace::Trace;
 use crate::shared::{SharedTable, TableSet};
 
 pub use parse::commands;
@@ -165,6 +167,7 @@ pub struct Api {
     tables: Arc<TableSet>,
     peers: Box<dyn PeersStatus>,
     state: Option<Box<dyn SaveState>>,
+    trace: Arc<Trace>,
     started: Tick,
 }
 
@@ -179,7 +182,7 @@ impl Api {
     /// Returns the API of a set of tables, to which more may be added.
     #[must_use]
     pub fn over(tables: Arc<TableSet>, started: Tick) -> Self {
-        Self { tables, peers: Box::new(()), state: None, started }
+        Self { tables, peers: Box::new(()), state: None, trace: Arc::default(), started }
     }
 
     /// Sets who knows the peers.
@@ -193,6 +196,13 @@ impl Api {
     #[must_use]
     pub fn state(mut self, state: impl SaveState + 'static) -> Self {
         self.state = Some(Box::new(state));
+        self
+    }
+
+    /// Sets what `trace` sets and `show events` shows.
+    #[must_use]
+    pub fn trace(mut self, trace: Arc<Trace>) -> Self {
+        self.trace = trace;
         self
     }
 
@@ -211,6 +221,15 @@ impl Api {
             [b"show", b"peers", rest @ ..] => Ok(self.show_peers(rest)),
             [b"show", b"aggregate" | b"aggregates", rest @ ..] => Ok(self.show_aggregates(rest)),
             [b"save", b"state"] => self.save_state(level),
+            [b"trace", ..] | [b"show", b"trace" | b"events", ..] if level < Level::Operator => {
+                Err(parse::Refusal::PermissionDenied)
+            }
+            [b"trace", rest @ ..] => Ok(Reply::text(trace::command(&self.trace, rest))),
+            [b"show", b"trace", rest @ ..] => Ok(Reply::text(trace::show(&self.trace, rest))),
+            [b"show", b"events", rest @ ..] => Ok(match trace::events(&self.trace, rest) {
+                Ok(events) => Reply::work(Work::Events(events)),
+                Err(text) => Reply::text(text),
+            }),
             [b"show", b"info", ..] => Ok(Reply::text(show::info(self.started, now))),
             [b"help", ..] => Ok(Reply::text(show::HELP)),
             [b"user"] => Ok(Reply { then: Then::Level(Level::User), ..Reply::text("") }),
@@ -304,6 +323,7 @@ enum Work {
     Head,
     Dump(dump::Dump),
     Clear(clear::Clear),
+    Events(trace::Events),
     /// Somebody else does it.
     Wait(oneshot::Receiver<Result<String, String>>),
     Done,
@@ -326,7 +346,17 @@ impl Reply {
         if let Work::Wait(done) = &mut self.work {
             let said = done.await;
             self.said(said.ok());
+        } else if let Work::Events(events) = &self.work
+            && events.waits
+        {
+            events.ready().await;
         }
+    }
+
+    /// Whether it ends only when the client says so, by anything that it sends.
+    #[must_use]
+    pub const fn is_endless(&self) -> bool {
+        matches!(&self.work, Work::Events(events) if events.waits)
     }
 
     /// Takes what somebody else said, if they did.
@@ -357,6 +387,7 @@ impl Reply {
             }
             Work::Dump(dump) => dump.next(now, out),
             Work::Clear(clear) => clear.next(now),
+            Work::Events(events) => events.next(out),
             // Another state by now.
             Work::Wait(_) => true,
         };

@@ -55,6 +55,7 @@ impl Node {
             limits: Limits { message_bytes: 1000, ..Limits::default() },
             names: Names::default(),
             learn: None::<LearnTables>,
+            trace: std::sync::Arc::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { tables, section, clock }

@@ -57,6 +57,7 @@ impl Node {
             limits: Limits::default(),
             names: Names::default(),
             learn: None::<LearnTables>,
+            trace: std::sync::Arc::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { table, section, clock }

@@ -106,6 +106,7 @@ async fn section(
         limits: Limits::default(),
         names: Names::default(),
         learn: None,
+        trace: std::sync::Arc::default(),
     };
     Section::start(settings, clock).await
 }

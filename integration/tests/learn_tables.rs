@@ -56,6 +56,7 @@ impl Node {
             limits,
             names: Names::default(),
             learn: Some(LearnTables { tables, size: 77, into: Arc::clone(&set) }),
+            trace: std::sync::Arc::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { set, section, clock }

@@ -55,6 +55,7 @@ impl Node {
             limits,
             names: Names::default(),
             learn: None,
+            trace: std::sync::Arc::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { tables, section, clock }

@@ -49,6 +49,7 @@ impl Node {
             limits: Limits::default(),
             names,
             learn: None,
+            trace: std::sync::Arc::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { table, section, clock }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stktable::declare::{Declaration, Scope};
+use stktable_integration::peers::trace::Trace;
 use stktable_integration::runtime_api::Api;
 use stktable_integration::runtime_api::server::{Endpoint, Options, Server, StartError};
 use stktable_integration::{Clock, SharedTable};
@@ -70,6 +71,46 @@ async fn a_session_answers_what_came_together_and_ends() {
     assert_eq!(table.used(), 0);
     server.stop().await;
     assert!(TcpStream::connect(address).await.is_err(), "closed");
+}
+
+#[tokio::test]
+async fn what_waits_for_lines_ends_by_any_key_or_by_silence() {
+    let (api, _, clock) = api();
+    let trace = Arc::<Trace>::default();
+    let api = Arc::new(Arc::into_inner(api).unwrap().trace(Arc::clone(&trace)));
+    let any = || Endpoint::Tcp(([127, 0, 0, 1], 0).into());
+    let server = Server::start(any(), Arc::clone(&api), clock, Options::default()).await.unwrap();
+    let Endpoint::Tcp(address) = *server.local() else { unreachable!("asked for TCP") };
+    trace.ring().push("one".to_owned());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"prompt\n").await.unwrap();
+    expect(&mut stream, "\n> ").await;
+    stream.write_all(b"show events buf0 -w\n").await.unwrap();
+    expect(&mut stream, "one\n").await;
+    trace.ring().push("two".to_owned());
+    expect(&mut stream, "two\n").await;
+    stream.write_all(b"x").await.unwrap();
+    expect(&mut stream, "> ").await;
+    stream.write_all(b"show events buf0 -nw\n").await.unwrap();
+    stream.write_all(b"\n").await.unwrap();
+    expect(&mut stream, "> ").await;
+
+    // Who sends no more still reads, as `socat` does; but not for ever when nothing comes.
+    let mut options = Options::default();
+    options.idle = Duration::from_millis(300);
+    let short = Server::start(any(), api, clock, options).await.unwrap();
+    let Endpoint::Tcp(address) = *short.local() else { unreachable!("asked for TCP") };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"show events buf0 -w\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    expect(&mut stream, "one\ntwo\n").await;
+    trace.ring().push("three".to_owned());
+    expect(&mut stream, "three\n").await;
+    let mut rest = Vec::new();
+    timeout(SOON, stream.read_to_end(&mut rest)).await.expect("an end").unwrap();
+    assert_eq!(rest, b"");
+    server.stop().await;
+    short.stop().await;
 }
 
 #[tokio::test]

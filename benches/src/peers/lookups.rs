@@ -88,6 +88,7 @@ pub fn measure(
         limits: Limits::default(),
         names: Names::default(),
         learn: None,
+        trace: std::sync::Arc::default(),
     };
     let section = runtime.block_on(Section::start(settings, clock));
     let section = section.map_err(|error| failed(&error))?;

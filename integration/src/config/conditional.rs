@@ -41,7 +41,11 @@ pub(super) enum Ended {
 impl Blocks {
     /// Whether lines count here: `None` where we cannot know.
     pub(super) fn counts(&self) -> Option<bool> {
-        self.open.iter().fold(Some(true), |counts, block| and(counts, block.counts))
+        let mut counts = Some(true);
+        for block in &self.open {
+            counts = and(counts, block.counts);
+        }
+        counts
     }
 
     /// Whether the condition of an `.if` matters, or with `again` that of an `.elif`.

@@ -22,6 +22,7 @@ mod listen;
 mod names;
 mod peer;
 mod status;
+mod tap;
 mod tasks;
 mod wire;
 
@@ -43,6 +44,7 @@ use super::session::{LearnTables, Limits, Roster, RosterError, RosterTable};
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::inherited;
+use crate::peers::trace::Trace;
 use crate::shared::{Part, SharedTable};
 use crate::tls::{Connector, TlsError};
 use hub::Hub;
@@ -81,6 +83,8 @@ pub struct SectionSettings {
     pub names: Names,
     /// Whether tables are learned from what peers define. The section makes them expire.
     pub learn: Option<LearnTables>,
+    /// Where it is shown what passes between the peers, while somebody wants to see it.
+    pub trace: Arc<Trace>,
 }
 
 /// Why a section cannot start.
@@ -162,6 +166,7 @@ impl Section {
             limits,
             names,
             learn,
+            trace,
         } = settings;
         let peers: Vec<&str> = remote_peers.iter().map(|peer| peer.name.as_str()).collect();
         let roster = Roster::with(name.as_str(), &local_peer, &peers, tables, limits, learn)
@@ -184,7 +189,7 @@ impl Section {
             // Nothing is learned that could be taught: a lesson is never a part of what there is.
             roster.set_up_to_date();
         }
-        let hub = Hub::new(roster, clock, names, successor);
+        let hub = Hub::new(roster, clock, names, successor, trace);
         let mut kept = Vec::with_capacity(listeners.len());
         for (listener, listen) in listeners {
             kept.push(Arc::clone(&listen));

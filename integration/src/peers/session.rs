@@ -23,6 +23,7 @@
 mod compare;
 mod event;
 mod handshake;
+mod inspect;
 mod learn;
 mod lesson;
 mod limits;

@@ -24,6 +24,9 @@ The following commands are valid:
   show info                               : report information about the running process
   show peers [dict|-] [section]           : dump some information about all the peers or this peers section
   show peers digest [section]             : compare tables with the peers, and report what was found last
+  show events [<sink> [-w] [-n]]          : show the lines of the trace (-w: wait for more, -n: none of before)
+  show trace [<source>]                   : show what is traced
+  trace [<source>|0 [<command>]]          : trace the peers protocol, `trace peers` says how
   show table <table> [<filter>]*          : report table usage stats or dump this table's contents (filter: data/key/ptr)
   help                                    : list the commands
   prompt                                  : toggle interactive mode with prompt

@@ -66,6 +66,7 @@ impl Node {
             limits: Limits::default(),
             names: Names::default(),
             learn: None,
+            trace: std::sync::Arc::default(),
         };
         let section = Section::start(settings, clock).await.unwrap();
         Self { table, section, clock }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use stktable_integration::runtime_api::server::Socket;
 
+use crate::decode::Decode;
 use crate::generate::Generate;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -101,6 +102,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prints the lines to paste into each HAProxy, and the file of stktabled, for a topology.
     Generate(Generate),
+    Decode(Decode),
 }
 
 /// How it is logged.

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod decode;
 mod demo;
 mod generate;
 mod serve;
@@ -37,10 +38,14 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let _ = io::stdout().write_all(&document);
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(args::Command::Generate(wanted)) = &args.command {
-        let text = generate::run(wanted)?;
-        let _ = io::stdout().write_all(text.as_bytes());
-        return Ok(ExitCode::SUCCESS);
+    match &args.command {
+        Some(args::Command::Generate(wanted)) => {
+            let text = generate::run(wanted)?;
+            let _ = io::stdout().write_all(text.as_bytes());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(args::Command::Decode(wanted)) => return decode::run(wanted),
+        None => {}
     }
     if args.check {
         check::run(args)?;

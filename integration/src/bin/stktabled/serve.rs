@@ -46,7 +46,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let sockets = setup_sockets(args, &stats_sockets, built_in);
     let kept: Kept = Arc::new(ArcSwap::from_pointee(node.tables().to_vec()));
-    let mut api = Api::over(node.table_set(), clock.now()).peers(node.peers());
+    let mut api = Api::over(node.table_set(), clock.now())
+        .peers(node.peers())
+        .trace(Arc::clone(node.trace()));
     if let Some(file) = &state {
         api = api.state(OnDemand { file: file.clone(), tables: Arc::clone(&kept) });
     }

@@ -15,9 +15,11 @@ use super::hub::Hub;
 use super::listen::Origin;
 use super::names::Whereabouts;
 use super::peer::Peer;
+use super::tap::Tap;
 use super::wire::Wire;
 use crate::peers::resync::SessionId;
 use crate::peers::session::{Event, OUT_MAX, PeerMemory, Reason, Session, SessionStatus};
+use crate::peers::trace;
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
@@ -184,9 +186,17 @@ pub(super) async fn run(
         input: Vec::with_capacity(IN_MAX),
         output: Vec::new(),
         turns: 0,
+        tap: Tap::new(&hub.trace, hub.roster.section()),
     };
     let last = connection.serve().await;
-    let Connection { wire, output, .. } = connection;
+    let Connection { wire, output, tap, seat, .. } = connection;
+    if let Some(reason) = &last {
+        let event = match reason {
+            Reason::Error(_) => trace::Event::SessErr,
+            _ => trace::Event::SessEnd,
+        };
+        tap.event(event, &seat.session, &format!("session ended: {reason}"));
+    }
     if let Some(Reason::Error(_) | Reason::TryAgain | Reason::Denied(_)) = last {
         // Closing with input unread would make the other side lose what we said last.
         let _ = timeout(LINGER, wire.linger(&output)).await;
@@ -203,12 +213,15 @@ struct Connection<'a> {
     output: Vec<u8>,
     /// Turns since the session last said how it is.
     turns: u32,
+    tap: Tap,
 }
 
 impl Connection<'_> {
     /// Serves until the session is over, and returns why it is.
     async fn serve(&mut self) -> Option<Reason> {
         let clock = self.hub.clock;
+        self.tap.begin(&self.seat.session);
+        self.tap.event(trace::Event::SessNew, &self.seat.session, "connected");
         let mut news = self.hub.news.subscribe();
         let sleep = tokio::time::sleep_until(clock.instant(clock.now()).into());
         tokio::pin!(sleep);
@@ -221,7 +234,7 @@ impl Connection<'_> {
             let mut busy = self.read();
             if let Some(reason) = self.events() {
                 // What is left to say, the error or the status, is said as far as the socket takes it.
-                self.seat.session.poll_transmit(clock.now(), &mut self.output);
+                self.transmit();
                 self.write();
                 self.publish();
                 return Some(reason);
@@ -290,6 +303,7 @@ impl Connection<'_> {
         let now = self.hub.clock.now();
         let before = self.input.len();
         if self.is_full() {
+            self.tap.event(trace::Event::RxBlocked, &self.seat.session, "another session is heard");
             // Perhaps it is heard now.
             self.digest(now);
             return self.input.len() < before;
@@ -332,8 +346,10 @@ impl Connection<'_> {
     }
 
     fn digest(&mut self, now: stktable::Tick) {
+        self.tap.begin(&self.seat.session);
         // An error is an event too.
         let used = self.seat.session.handle_input(now, &self.input).unwrap_or(self.input.len());
+        self.tap.received(&self.seat.session, self.input.get(..used).unwrap_or_default());
         self.input.drain(..used);
     }
 
@@ -346,6 +362,7 @@ impl Connection<'_> {
                 _ => None,
             };
             let decided = matches!(event, Event::Hello { .. });
+            self.trace(&event);
             self.hub.report(&self.seat.slot, &mut self.seat.session, event);
             if ended.is_some() {
                 return ended;
@@ -357,9 +374,27 @@ impl Connection<'_> {
         }
     }
 
+    fn trace(&self, event: &Event) {
+        let text = match event {
+            Event::Up => "up",
+            Event::LessonRequested => "the peer asks to be taught",
+            Event::LessonTaught => "the peer has been taught",
+            Event::LessonEnded { finished: true, .. } => "the peer has taught us",
+            Event::LessonEnded { finished: false, .. } => "the peer has taught us a part",
+            _ => return,
+        };
+        self.tap.event(trace::Event::SessResync, &self.seat.session, text);
+    }
+
     fn transmit(&mut self) -> bool {
-        let room = self.output.len() < OUT_MAX;
-        room && self.seat.session.poll_transmit(self.hub.clock.now(), &mut self.output)
+        let before = self.output.len();
+        if before >= OUT_MAX {
+            return false;
+        }
+        self.tap.begin(&self.seat.session);
+        let worked = self.seat.session.poll_transmit(self.hub.clock.now(), &mut self.output);
+        self.tap.sent(&self.seat.session, self.output.get(before..).unwrap_or_default());
+        worked
     }
 
     /// Writes once. Returns whether anything was taken.
@@ -372,7 +407,10 @@ impl Connection<'_> {
                 self.output.drain(..taken);
                 taken > 0
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.tap.event(trace::Event::TxBlocked, &self.seat.session, "the socket is full");
+                false
+            }
             Err(error) => {
                 self.broken(&error);
                 true

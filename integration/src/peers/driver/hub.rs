@@ -23,6 +23,7 @@ use crate::peers::resync::{Action, Coordinator, ResyncState, SessionId, Verdict}
 use crate::peers::session::{
     Difference, Event, Reason, Role, Roster, RosterError, RosterTable, Session, SessionStatus,
 };
+use crate::peers::trace::Trace;
 use crate::shared::SharedTable;
 use crate::tls::Connector;
 
@@ -39,6 +40,7 @@ const SESSIONS_MAX: usize = 1 << 20;
 pub(super) struct Hub {
     pub(super) roster: Arc<Roster>,
     pub(super) clock: Clock,
+    pub(super) trace: Arc<Trace>,
     names: Names,
     state: Mutex<State>,
     /// Wakes [`coordinate`](tasks::coordinate): a date may have changed.
@@ -70,6 +72,7 @@ impl Hub {
         clock: Clock,
         names: Names,
         successor: bool,
+        trace: Arc<Trace>,
     ) -> Arc<Self> {
         let (now, seed) = (clock.now(), rand::random());
         let coordinator = Coordinator::new(now, Arc::clone(&roster), successor, seed);
@@ -79,6 +82,7 @@ impl Hub {
         Arc::new(Self {
             roster,
             clock,
+            trace,
             names,
             state: Mutex::new(State {
                 coordinator,

@@ -31,9 +31,9 @@ const BATCH: usize = 32;
 /// nothing in this one.
 #[derive(Debug)]
 pub(super) struct Learn {
-    tables: Vec<Incoming>,
-    selected: Option<usize>,
-    strings: ReceiveCache,
+    pub(super) tables: Vec<Incoming>,
+    pub(super) selected: Option<usize>,
+    pub(super) strings: ReceiveCache,
     /// It was told that a table was not learned.
     refusal_told: bool,
 }
@@ -41,10 +41,10 @@ pub(super) struct Learn {
 /// One of our tables as the peer sends it. All that is kept is kept by our table, so a peer cannot make
 /// it grow.
 #[derive(Clone, Debug, Default)]
-struct Incoming {
+pub(super) struct Incoming {
     /// The peer's number and announcement.
-    announced: Option<(u64, SenderTable)>,
-    last_get: u32,
+    pub(super) announced: Option<(u64, SenderTable)>,
+    pub(super) last_get: u32,
     last_acked: u32,
     /// Updates refused since it was last told.
     refused: u64,

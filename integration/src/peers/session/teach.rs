@@ -25,7 +25,7 @@ use crate::shared::Part;
 pub(super) struct Teach {
     tables: Vec<Outgoing>,
     /// The table that the peer takes updates for: the one defined last.
-    defined: Option<usize>,
+    pub(super) defined: Option<usize>,
     strings: SendCache,
     pub(super) lesson: Option<Lesson>,
 }

@@ -118,8 +118,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn command(&mut self, command: &[u8]) -> io::Result<Goes> {
         let mut reply = self.api.execute(command, self.level, self.clock.now());
         let mut piece = Vec::new();
-        reply.ready().await;
+        let mut speaks = true;
         loop {
+            if !reply.is_endless() {
+                reply.ready().await;
+            } else if speaks && self.input.is_empty() {
+                tokio::select! {
+                    biased;
+                    read = self.stream.read_buf(&mut self.input) => speaks = read? > 0,
+                    () = reply.ready() => {}
+                }
+            } else if speaks {
+                // Whatever it sends ends what has no end, and nothing else.
+                self.input.clear();
+                break;
+            } else if timeout(self.options.idle, reply.ready()).await.is_err() {
+                // It sends no more, and perhaps does not read either: that shows only when something is written.
+                break;
+            }
             let more = reply.next(self.clock.now(), &mut piece);
             if !piece.is_empty() {
                 self.write(&piece).await?;
