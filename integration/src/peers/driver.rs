@@ -22,6 +22,7 @@ mod listen;
 mod names;
 mod peer;
 mod status;
+mod talk;
 mod tap;
 mod tasks;
 mod wire;

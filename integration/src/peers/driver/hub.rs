@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stktable::Tick;
@@ -16,6 +18,7 @@ use super::listen::Origin;
 use super::names::Names;
 use super::peer::{Peer, Totals};
 use super::status::{PeerStatus, SectionStatus, TableLag};
+use super::talk::{self, Talk};
 use super::tasks;
 use crate::clock::Clock;
 use crate::expiry;
@@ -60,6 +63,8 @@ struct State {
     slots: HashMap<SessionId, Arc<Slot>>,
     /// In the order of the roster.
     peers: Vec<(Arc<Peer>, Totals)>,
+    /// What was logged of callers that are none of them.
+    strangers: Talk,
     connections_refused: u64,
     handshakes_failed: u64,
     /// By table.
@@ -88,6 +93,7 @@ impl Hub {
                 coordinator,
                 slots: HashMap::new(),
                 peers: Vec::new(),
+                strangers: Talk::default(),
                 connections_refused: 0,
                 handshakes_failed: 0,
                 marks: Vec::new(),
@@ -196,8 +202,13 @@ impl Hub {
         lock(&self.state).connections_refused += 1;
     }
 
-    pub(super) fn handshake_failed(&self) {
-        lock(&self.state).handshakes_failed += 1;
+    pub(super) fn handshake_failed(&self, from: SocketAddr, error: &io::Error) {
+        let mut state = lock(&self.state);
+        state.handshakes_failed += 1;
+        let section = self.roster.section();
+        if state.strangers.admits(section, "?", self.clock.now()) {
+            tracing::warn!(section, address = %from, %error, "no TLS with a caller");
+        }
     }
 
     /// Returns what is wrong with the name that a caller gave, if something is.
@@ -253,8 +264,9 @@ impl Hub {
         let mut state = lock(&self.state);
         let now = self.clock.now();
         let peer = status.peer.as_deref().unwrap_or("?");
-        let section = self.roster.section();
-        let table = |at: usize| self.roster.tables().get(at).map(|table| table.local_name());
+        let event_said = event.clone();
+        // A call that is not wanted any more is none.
+        let mut said = !matches!(event, Event::Hello { .. } | Event::Proved | Event::Up);
         match event {
             Event::Hello { caller, .. } => match Self::denial(&state, slot, peer) {
                 Some(why) => session.deny(why),
@@ -280,54 +292,40 @@ impl Hub {
                             totals.sessions += 1;
                             totals.last_end = None;
                         }
-                        tracing::info!(section, peer, role = ?status.role, "session up");
+                        said = true;
                     }
                 }
             }
-            Event::LessonRequested => tracing::info!(section, peer, "peer asks to be taught"),
-            Event::LessonTaught => tracing::info!(section, peer, "peer has been taught"),
             Event::LessonEnded { finished, .. } => {
-                tracing::info!(section, peer, finished, "peer has taught us");
                 state.coordinator.lesson_ended(now, slot.id, finished);
-            }
-            Event::TableFull { table: at, skipped } => {
-                tracing::warn!(
-                    section,
-                    peer,
-                    table = table(at),
-                    skipped,
-                    "table full: not learned"
-                );
-            }
-            Event::TableIgnored { table: at, why } => {
-                tracing::warn!(section, peer, table = table(at), why, "table of the peer not used");
             }
             Event::TableLearned { table: at } => {
                 if let Some(table) = self.roster.tables().get(at) {
-                    tracing::info!(section, peer, table = table.local_name(), "table learned");
                     self.look_after(at, table.shared());
                 }
             }
-            Event::TableNotLearned { name, why } => {
-                tracing::warn!(section, peer, table = name, why, "table of the peer not learned");
-            }
-            Event::PeerError(error) => {
-                tracing::warn!(section, peer, ?error, "peer reports an error of ours");
-            }
+            Event::LessonRequested
+            | Event::LessonTaught
+            | Event::TableFull { .. }
+            | Event::TableIgnored { .. }
+            | Event::TableNotLearned { .. }
+            | Event::PeerError(_) => {}
             Event::Closed(reason) => {
                 if let Some(totals) = Self::totals(&mut state, peer) {
                     totals.protocol_errors += u64::from(matches!(reason, Reason::Error(_)));
                     totals.last_end = Some(reason.to_string());
                 }
-                match &reason {
-                    Reason::Error(error) => tracing::warn!(section, peer, %error, "session ended"),
-                    Reason::Denied(why) => tracing::error!(section, peer, why, "caller refused"),
-                    Reason::Tls(why) => tracing::warn!(section, peer, why, "session ended by TLS"),
-                    reason => tracing::info!(section, peer, %reason, "session ended"),
-                }
                 state.coordinator.ended(now, slot.id, Some(&reason));
                 // Another session with this peer may be waiting to be heard.
                 self.news.send_replace(());
+            }
+        }
+        if said {
+            let State { peers, strangers, .. } = &mut *state;
+            let known = peers.iter_mut().find(|(known, _)| known.name == peer);
+            let talk = known.map_or(strangers, |(_, totals)| &mut totals.talk);
+            if talk.admits(self.roster.section(), peer, now) {
+                talk::say(&self.roster, peer, status.role, &event_said);
             }
         }
         self.act(&mut state);

@@ -200,10 +200,6 @@ async fn serve(
             let seat = hub.accepted(Origin { listen, from, certificate });
             connection::run(hub, seat, wire, Some(permit)).await;
         }
-        Err(error) => {
-            hub.handshake_failed();
-            let section = hub.roster.section();
-            tracing::warn!(section, address = %from, %error, "no TLS with a caller");
-        }
+        Err(error) => hub.handshake_failed(from, &error),
     }
 }

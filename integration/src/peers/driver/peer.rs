@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::RemotePeer;
 use super::compare::Unacked;
 use super::names::Whereabouts;
+use super::talk::Talk;
 use crate::tls::Connector;
 
 /// A remote peer, until it is removed.
@@ -26,6 +27,7 @@ pub(super) struct Totals {
     pub(super) protocol_errors: u64,
     pub(super) calls_failed: u64,
     pub(super) last_end: Option<String>,
+    pub(super) talk: Talk,
 }
 
 impl Peer {
