@@ -6,7 +6,7 @@
 //! | `/healthz` | 200 as long as the process answers |
 //! | `/readyz` | 200 once every `peers` section has been taught, or nobody could teach it; 503 before, with what is waited for |
 //!
-//! There is nothing to change here, and no key to be seen.
+//! There is nothing to change here, and no key to be seen unless the largest are asked for.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,7 +27,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::metrics;
+use crate::clock::Clock;
+use crate::metrics::{self, Top};
 use crate::node::Peers;
 use crate::peers::resync::ResyncState;
 use crate::shared::TableSet;
@@ -44,6 +45,8 @@ const CONNECTION_MAX: Duration = Duration::from_secs(60);
 struct Observed {
     tables: Arc<TableSet>,
     peers: Peers,
+    clock: Clock,
+    tops: Vec<Top>,
 }
 
 /// Serves until it is dropped.
@@ -55,7 +58,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on an address, and serves these tables and peers on the runtime that it is called on.
+    /// Listens on an address, and serves these tables and peers on the runtime that it is called on; with `tops` also the keys
+    /// of the largest values.
     ///
     /// # Errors
     /// When the address cannot be listened on.
@@ -63,10 +67,12 @@ impl HttpServer {
         address: SocketAddr,
         tables: Arc<TableSet>,
         peers: Peers,
+        clock: Clock,
+        tops: Vec<Top>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
-        let router = router(Arc::new(Observed { tables, peers }));
+        let router = router(Arc::new(Observed { tables, peers, clock, tops }));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, router));
         Ok(Self { local, tasks })
@@ -121,11 +127,18 @@ fn router(observed: Arc<Observed>) -> Router {
 }
 
 async fn metrics(State(observed): State<Arc<Observed>>) -> impl IntoResponse {
-    let text = metrics::render(
-        &observed.tables.all(),
-        observed.peers.status(),
-        observed.peers.aggregates(),
-    );
+    let tables = observed.tables.all();
+    let largest = if observed.tops.is_empty() {
+        Vec::new()
+    } else {
+        // It looks at every entry, which takes a while.
+        let (tables, tops) = (tables.clone(), observed.tops.clone());
+        let now = observed.clock.now();
+        let found = tokio::task::spawn_blocking(move || metrics::largest(&tables, &tops, now));
+        found.await.unwrap_or_default()
+    };
+    let (peers, aggregates) = (observed.peers.status(), observed.peers.aggregates());
+    let text = metrics::render(&tables, peers, aggregates, largest);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
 }
 

@@ -1,6 +1,7 @@
 //! What Prometheus asks for: tables and peers as numbers, in the OpenMetrics text format.
 //!
-//! Everything is read when it is asked for: nothing is counted twice, and an idle process does nothing. A key is never a label.
+//! Everything is read when it is asked for: nothing is counted twice, and an idle process does nothing. A key is a label of `stktable_top`
+//! alone, which is there only when it is asked for ([`Top`]).
 //!
 //! | metric | labels | |
 //! | --- | --- | --- |
@@ -8,6 +9,7 @@
 //! | `stktable_created_total`, `stktable_expired_total`, `stktable_purged_total`, `stktable_removed_total` | `table` | entries that came and went |
 //! | `stktable_refused_total` | `table` | creations that failed for lack of room |
 //! | `stktable_names`, `stktable_names_refused_total` | `table` | names in `server_key` |
+//! | `stktable_top` | `table`, `data_type`, `key` | the largest values, if they were asked for |
 //! | `stktable_dead_entries` | `table` | entries that are gone, and whose memory waits for a sweep |
 //! | `stktable_expiry_lag_seconds` | `table` | how far expiry is behind |
 //! | `stktable_unreclaimed_objects` | `table` | nodes and entries given up and not freed yet |
@@ -23,6 +25,7 @@
 //! | `stktable_aggregate_source_in`, `..._source_entries`, `..._source_behind_updates` | `table`, `peer` | one source |
 
 mod aggregates;
+mod top;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +43,7 @@ use crate::peers::driver::{PeerStatus, SectionStatus, TableLag};
 use crate::peers::resync::ResyncState;
 use crate::peers::session::{SessionStatus, Stage};
 use crate::shared::SharedTable;
+pub use top::{Largest, NoTop, Top, largest};
 
 /// The type that goes with what [`render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,11 +54,12 @@ pub fn render(
     tables: &[Arc<SharedTable>],
     sections: Vec<SectionStatus>,
     aggregates: Vec<Arc<AggregateStatus>>,
+    largest: Vec<Largest>,
 ) -> String {
     let tables = tables.iter().map(|table| (table.declaration().local_name(), table.metrics()));
     let mut registry = Registry::default();
     let tables = tables.collect();
-    registry.register_collector(Box::new(Snapshot { tables, sections, aggregates }));
+    registry.register_collector(Box::new(Snapshot { tables, sections, aggregates, largest }));
     let mut text = String::new();
     // Writing to memory does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
@@ -67,6 +72,7 @@ struct Snapshot {
     tables: Vec<(String, TableMetrics)>,
     sections: Vec<SectionStatus>,
     aggregates: Vec<Arc<AggregateStatus>>,
+    largest: Vec<Largest>,
 }
 
 /// Name, help, and what is read of a `T`.
@@ -100,6 +106,11 @@ fn family(
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
 const fn number(value: u64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+const fn signed(value: i64) -> f64 {
     value as f64
 }
 
@@ -190,6 +201,17 @@ impl Collector for Snapshot {
         for (name, help, read) in counters {
             self.tables(to, (name, help, Counter), |metrics| number(read(metrics)))?;
         }
+        if !self.largest.is_empty() {
+            let samples = self.largest.iter().map(|largest| {
+                let labels = vec![
+                    ("table", largest.table.clone()),
+                    ("data_type", largest.data_type.name().to_owned()),
+                    ("key", largest.key.clone()),
+                ];
+                (labels, signed(largest.value))
+            });
+            family(to, "stktable_top", "The largest values", Gauge, samples)?;
+        }
         let names = ("stktable_names", "Different names in server_key", Gauge);
         self.tables(to, names, |m| m.names.into())?;
         let dead = ("stktable_dead_entries", "Entries gone whose memory waits for a sweep", Gauge);
@@ -268,14 +290,23 @@ impl Collector for Snapshot {
 mod tests {
     use std::collections::BTreeSet;
 
-    use stktable::{Declaration, KeySpec};
+    use std::net::Ipv4Addr;
+
+    use stktable::{DataType, Declaration, Key, KeySpec, Tick};
 
     use super::*;
     use crate::peers::session::Session;
 
     fn rendered() -> String {
-        let declaration = Declaration::builder("t", KeySpec::IP).size(10).build().unwrap();
+        let declaration = Declaration::builder("t", KeySpec::IP).size(10);
+        let declaration = declaration.store(DataType::Gpc0).build().unwrap();
         let table = SharedTable::new(declaration);
+        for (client, n) in [(1, 7), (2, 9), (3, 8)] {
+            let entry = table.get_or_create(&Key::from(Ipv4Addr::from(client)), Tick(1)).unwrap();
+            entry.add(DataType::Gpc0, 0, n, Tick(1));
+        }
+        let tops = ["gpc0=2".parse().unwrap(), "gpc1=2".parse().unwrap()];
+        let largest = largest(std::slice::from_ref(&table), &tops, Tick(1));
         let roster =
             crate::peers::session::Roster::new("mesh", "a", &["b"], vec![Arc::clone(&table)]);
         let mut session = Session::called(stktable::Tick(1), roster.unwrap()).status();
@@ -304,7 +335,7 @@ mod tests {
             saturated: 7,
             ..AggregateStatus::default()
         };
-        render(&[table], vec![section], vec![Arc::new(aggregate)])
+        render(&[table], vec![section], vec![Arc::new(aggregate)], largest)
     }
 
     /// The names in a text of metrics, or in what asks for them.
@@ -319,7 +350,9 @@ mod tests {
         assert!(text.ends_with("# EOF\n"), "{text}");
         for line in [
             "# TYPE stktable_entries gauge",
-            "stktable_entries{table=\"t\"} 0.0",
+            "stktable_entries{table=\"t\"} 3.0",
+            "stktable_top{table=\"t\",data_type=\"gpc0\",key=\"0.0.0.2\"} 9.0",
+            "stktable_top{table=\"t\",data_type=\"gpc0\",key=\"0.0.0.3\"} 8.0",
             "stktable_peers_connections{section=\"mesh\"} 3.0",
             "stktable_peer_connected{section=\"mesh\",peer=\"b \\\"x\\\"\"} 1.0",
             "stktable_peer_unacked_seconds{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 1.5",
@@ -329,6 +362,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
+        assert_eq!(text.matches("stktable_top{").count(), 2);
     }
 
     #[test]

@@ -213,7 +213,18 @@ fn metrics_and_health_are_served() {
     let config = write(folder.path(), "x.cfg", &text);
     let socket = folder.path().join("api.sock");
     let socket = socket.to_str().unwrap();
-    let arguments = ["-f", &config, "-L", "a", "--metrics", "127.0.0.1:0", "--runtime-api", socket];
+    let arguments = [
+        "-f",
+        &config,
+        "-L",
+        "a",
+        "--metrics",
+        "127.0.0.1:0",
+        "--metrics-top",
+        "gpc0=1",
+        "--runtime-api",
+        socket,
+    ];
     let mut daemon = Daemon::start(&arguments);
     let lines = daemon.until("metrics on http://");
     let address = lines.last().unwrap().rsplit_once("http://").unwrap().1;
@@ -221,7 +232,7 @@ fn metrics_and_health_are_served() {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream
-        .write_all(b"set table mesh/t key 1 data.gpc0 7; set table mesh/t key 2 data.gpc0 7\n")
+        .write_all(b"set table mesh/t key 1 data.gpc0 7; set table mesh/t key 2 data.gpc0 8\n")
         .unwrap();
     stream.read_to_string(&mut String::new()).unwrap();
     let (status, body) = http_get(address, "/metrics");
@@ -229,6 +240,7 @@ fn metrics_and_health_are_served() {
     for line in [
         "# TYPE stktable_entries gauge",
         "stktable_entries{table=\"mesh/t\"} 2.0",
+        "stktable_top{table=\"mesh/t\",data_type=\"gpc0\",key=\"2\"} 8.0",
         "stktable_size_entries{table=\"mesh/t\"} 1024.0",
         "# TYPE stktable_created counter",
         "stktable_created_total{table=\"mesh/t\"} 2.0",

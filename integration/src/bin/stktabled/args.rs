@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use stktable_integration::metrics::Top;
 use stktable_integration::runtime_api::server::Socket;
 
 use crate::decode::Decode;
@@ -44,6 +45,11 @@ pub(crate) struct Args {
     /// Where to serve /metrics, /healthz and /readyz over HTTP [default: nowhere].
     #[arg(long, value_name = "ADDR:PORT", conflicts_with = "demo")]
     pub(crate) metrics: Option<SocketAddr>,
+
+    /// Shows at /metrics which keys have the largest values of a data type, so many of each table that stores it; may be repeated.
+    /// Whoever reads the metrics then sees keys, and each time every entry is looked at.
+    #[arg(long, value_name = "TYPE=N", requires = "metrics")]
+    pub(crate) metrics_top: Vec<Top>,
 
     /// A file that keeps the tables: read at the start, written at the end and every now and then.
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]

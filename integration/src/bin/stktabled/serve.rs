@@ -62,7 +62,14 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     .await?;
     let metrics = match args.metrics {
         Some(address) => {
-            let started = HttpServer::start(address, node.table_set(), node.peers()).await;
+            let started = HttpServer::start(
+                address,
+                node.table_set(),
+                node.peers(),
+                clock,
+                args.metrics_top.clone(),
+            )
+            .await;
             Some(started.map_err(|error| format!("--metrics {address}: cannot listen: {error}"))?)
         }
         None => None,
