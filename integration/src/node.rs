@@ -16,11 +16,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use stktable::table::Options;
 use tokio::task::JoinSet;
 
 use crate::aggregate::AggregateStatus;
 use crate::clock::Clock;
-use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection};
+use crate::config::{Address, Config, ConfigError, Location, Setup, SetupSection, SetupTable};
 use crate::expiry;
 use crate::peers::driver::{self, Listen, Names, RemotePeer, Section, SectionSettings};
 use crate::peers::session::LearnTables;
@@ -97,6 +98,15 @@ pub struct Node {
     setup: Setup,
 }
 
+/// Makes a table as it is declared.
+fn make(table: &SetupTable) -> Arc<SharedTable> {
+    let options = match table.ordered {
+        true => Options::new().ordered(),
+        false => Options::new(),
+    };
+    SharedTable::with(table.declaration.clone(), options)
+}
+
 impl Node {
     /// Starts what a configuration says, as the peer of this name.
     ///
@@ -141,9 +151,7 @@ impl Node {
         successor: bool,
         fill: impl AsyncFnOnce(&[Arc<SharedTable>]),
     ) -> Result<Self, StartError> {
-        let declared = setup.tables.iter();
-        let tables: Vec<_> =
-            declared.map(|table| SharedTable::new(table.declaration.clone())).collect();
+        let tables: Vec<_> = setup.tables.iter().map(make).collect();
         for (table, declared) in tables.iter().zip(&setup.tables) {
             if let Some(target) = declared.write_to.and_then(|at| tables.get(at)) {
                 let written = table.write_to(target);

@@ -371,6 +371,14 @@ fn lines_of_our_own_are_refused_at_their_words() {
     refused(&in_peers("#stktabled: # nothing"), &["4:14 #stktabled:"]);
     refused("peers p\n.if feature(X)\n #stktabled: max-tables 3\n.endif\n", &["3:14 max-tables"]);
     unresolved(&in_peers("#stktabled: accept-peers a c"), "a", &["4:30 c"]);
+    let text = "#stktabled: ordered-tables t p/u\n table t type ip size 1\n table u type ip size 1\n table v type ip size 1";
+    let setup = good(&in_peers(text)).resolve("a").unwrap();
+    assert!(setup.tables.iter().map(|table| table.ordered).eq([true, true, false]));
+    unresolved(
+        &in_peers("#stktabled: ordered-tables nope\n table t type ip size 1"),
+        "a",
+        &["4:30 nope"],
+    );
 }
 
 #[test]

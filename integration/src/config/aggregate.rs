@@ -254,7 +254,13 @@ pub(super) fn resolve(
                     told.push(tables.len());
                     let at = Some(at);
                     let place = line.at.clone();
-                    tables.push(SetupTable { declaration, at: place, section: at, write_to: None });
+                    tables.push(SetupTable {
+                        declaration,
+                        at: place,
+                        section: at,
+                        write_to: None,
+                        ordered: false,
+                    });
                 }
                 Err(message) => errors.push(Diagnostic::error(line.at.clone(), &name, message)),
             }
@@ -280,6 +286,7 @@ pub(super) fn resolve(
         at: aggregations.lease.at.clone(),
         section: Some(at),
         write_to: None,
+        ordered: false,
     });
     let tier = |name: &str| {
         declared.peers.iter().find(|peer| peer.name == name).and_then(|peer| peer.tier)

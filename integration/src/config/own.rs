@@ -10,6 +10,8 @@
 //! | `max-message SIZE` | the body of a message, 256 to 60k | 16379 |
 //! | `max-tables N` | tables that one peer may define in a session | no limit |
 //! | `learn-tables N size SIZE` | up to N tables that peers define and that are not declared here are created, of this size | none |
+//! | `ordered-tables NAME ..` | these tables of the section keep an index in the order of their keys: `show table` lists them so, and `prefix` and
+//!   `after` look at nothing else; some 40 bytes an entry | no index |
 //! | `resolve-every TIME` | names of peers are looked up again, 100ms to 1d | 10s |
 //! | `max-names N` | names in `server_key` kept for one session, 0 to 128 | 128 |
 //!
@@ -47,6 +49,8 @@ pub struct Own {
     pub bind_names: bool,
     /// `max-sessions`, `hello-timeout`, `max-message`, `max-tables`, `max-names`.
     pub limits: Limits,
+    /// `ordered-tables`.
+    pub ordered: Vec<Named>,
     /// `learn-tables`: how many, and how large.
     pub learn: Option<(usize, u32)>,
     /// `resolve-every`, in milliseconds.
@@ -60,6 +64,7 @@ impl Default for Own {
             peers: Vec::new(),
             bind_names: true,
             limits: Limits::default(),
+            ordered: Vec::new(),
             learn: None,
             resolve_ms: 10_000,
         }
@@ -80,13 +85,17 @@ impl Reader<'_> {
         match first.text {
             "accept-from" => self.networks(words, &mut own.networks),
             "learn-tables" => self.learn_tables(words, &mut own.learn),
-            "accept-peers" => {
+            "accept-peers" | "ordered-tables" => {
                 if words.len() < 2 {
-                    self.error(first, "no peer; expected names to follow");
+                    self.error(first, "no name; expected names to follow");
                 }
                 let named =
                     |word: &Word<'_>| Named { text: word.text.to_owned(), at: self.at(*word) };
-                own.peers.extend(words.iter().skip(1).map(named));
+                let names = words.iter().skip(1).map(named);
+                match first.text {
+                    "accept-peers" => own.peers.extend(names),
+                    _ => own.ordered.extend(names),
+                }
             }
             _ => {
                 let Some(value) = self.value(words) else { return };
@@ -137,7 +146,7 @@ impl Reader<'_> {
                 self.error(
                     first,
                     "not known in a line of stktabled's own; expected accept-from, accept-peers, verify-peer-names, \
-                     max-sessions, hello-timeout, max-message, max-tables, max-names, learn-tables, resolve-every, or of sums \
+                     max-sessions, hello-timeout, max-message, max-tables, max-names, learn-tables, ordered-tables, resolve-every, or of sums \
                      from, combine, publish-every, source-timeout or lease",
                 );
                 None

@@ -85,6 +85,8 @@ pub struct SetupTable {
     pub section: Option<usize>,
     /// The position in [`Setup::tables`] of the table which is also given what this one learns.
     pub write_to: Option<usize>,
+    /// Whether it keeps an index in the order of its keys.
+    pub ordered: bool,
 }
 
 impl Config {
@@ -117,7 +119,8 @@ impl Config {
             }
             let write_to = declaration.write_to.as_deref();
             let write_to = write_to.and_then(|name| position.get(name).copied());
-            tables.push(SetupTable { declaration, at: table.at.clone(), section, write_to });
+            let (at, ordered) = (table.at.clone(), false);
+            tables.push(SetupTable { declaration, at, section, write_to, ordered });
         }
         let named = |name: &str| self.section(name);
         for (at, section) in sections.iter_mut().enumerate() {
@@ -126,6 +129,7 @@ impl Config {
             }
         }
         for section in &sections {
+            order(section, &mut tables, &mut errors);
             wire_names(section, &tables, &mut errors);
         }
         if !errors.is_empty() {
@@ -222,6 +226,23 @@ fn run(
         lease: None,
         sources: Vec::new(),
         aggregators: Vec::new(),
+    }
+}
+
+/// Marks the tables that are to be ordered, by the names that they have in their section or in the runtime API.
+fn order(section: &SetupSection, tables: &mut [SetupTable], errors: &mut Vec<Diagnostic>) {
+    for named in &section.own.ordered {
+        let is_named = |at: &&usize| {
+            let declaration = &tables[**at].declaration;
+            declaration.name == named.text || declaration.local_name() == named.text
+        };
+        if let Some(at) = section.tables.iter().find(is_named).copied() {
+            tables[at].ordered = true;
+            continue;
+        }
+        let names = section.tables.iter().map(|at| tables[*at].declaration.name.as_str());
+        let message = format!("no table of this section; expected {}", listed(names));
+        errors.push(Diagnostic::error(named.at.clone(), &named.text, message));
     }
 }
 

@@ -10,7 +10,6 @@ use crate::config::{ConfigError, Diagnostic, Remote, Setup, SetupSection, SetupT
 use crate::expiry;
 use crate::node::tls::{self, SectionTls};
 use crate::peers::driver::RemotePeer;
-use crate::shared::SharedTable;
 
 /// What reading a configuration again has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +81,7 @@ impl Node {
                     Some(running)
                 }
             };
-            let made = SharedTable::new(table.declaration.clone());
+            let made = super::make(table);
             let target = table.write_to.and_then(|at| new.tables.get(at));
             if let Some(target) = target.and_then(|to| self.table(&to.declaration.local_name())) {
                 let written = made.write_to(target);
@@ -218,6 +217,9 @@ impl Node {
                 None => tell(&table.at, &name, "the table is new"),
                 Some(old) if old.declaration != table.declaration => {
                     tell(&table.at, &name, "the table is declared otherwise");
+                }
+                Some(old) if old.ordered != table.ordered => {
+                    tell(&table.at, &name, "whether the table is ordered has changed");
                 }
                 Some(_) => {}
             }
