@@ -134,6 +134,29 @@ fn a_source_that_is_lost_is_missing_at_once_and_gone_at_its_time() {
     assert!(star.nodes[0].is_complete(star.now));
 }
 
+/// A source comes back while a pass removes what it said before it was given up.
+#[test]
+fn what_is_told_while_a_source_is_given_up_stays() {
+    let mut star = Star::new(2);
+    star.connect_all();
+    (0..2).for_each(|at| star.count(at, 1, 10));
+    star.wait(300);
+    star.cut(1);
+    star.settle();
+    star.wait(4_800);
+    assert_eq!(star.told(1, 1), 10, "it is not given up yet");
+    star.now = Tick(star.now.0 + 300);
+    assert!(star.aggregate.step(star.now), "the pass has begun");
+    star.connect(1);
+    while star.deliver(1, 0, usize::MAX) | star.deliver(1, 1, usize::MAX) {}
+    assert_eq!(star.told(1, 1), 10);
+    star.pass();
+    assert_eq!(star.told(1, 1), 10, "it has told that since");
+    star.wait(300);
+    assert_eq!(star.nodes[0].reads(1, DataType::Gpc0, star.now), Some(20));
+    assert!(star.nodes[0].is_complete(star.now));
+}
+
 #[test]
 fn the_lease_ends_with_the_aggregator() {
     let mut star = Star::new(1);

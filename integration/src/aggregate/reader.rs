@@ -72,7 +72,13 @@ impl Reader {
         // After that look: what it told until then is below.
         self.upto = self.table().begin_updates(self.cursor);
         let mut upto = self.source.take_gone();
-        if self.source.is_up() && !self.removed {
+        let (mut is_up, mut mark) = (self.source.is_up(), 0);
+        if !is_up {
+            // Before another look: what a session tells that comes up later has a later sequence.
+            mark = self.table().mark_updates();
+            is_up = self.source.is_up();
+        }
+        if is_up && !self.removed {
             self.lost_at = None;
             self.counts = true;
         } else {
@@ -80,7 +86,8 @@ impl Reader {
             let is_over = self.removed || now.since(lost_at) >= timeout_ms.into();
             if self.counts && is_over {
                 self.counts = false;
-                upto = u64::MAX;
+                // A removed source never comes back, and its sessions may go on.
+                upto = upto.max(if self.removed { u64::MAX } else { mark });
             }
         }
         if upto > 0 {
