@@ -159,8 +159,9 @@ fn sessions_beside_deaths(size: u32, die: impl Fn(&StickTable, u32, Tick) + Sync
     let table = StickTable::with(declare(size, 2), Options::new().domain(domain.clone()));
     let clock = AtomicU64::new(START.0);
     let told = AtomicU64::new(0);
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let (table, clock, told, die) = (&table, &clock, &told, &die);
+        let (table, clock, told, over, die) = (&table, &clock, &told, &over, &die);
         let changing = [1_u64, 2].map(|thread| {
             scope.spawn(move || {
                 let mut random = Random(thread);
@@ -177,8 +178,15 @@ fn sessions_beside_deaths(size: u32, die: impl Fn(&StickTable, u32, Tick) + Sync
         let reading = [(); 2].map(|()| {
             scope.spawn(move || {
                 let mut cursor = 0;
-                for _ in 0..STEPS / 8 {
-                    let Some(upto) = table.begin_updates(cursor) else { continue };
+                // However late the others begin: something is told.
+                for round in 0.. {
+                    if round >= STEPS / 8 && (told.load(SeqCst) > 0 || over.load(SeqCst)) {
+                        break;
+                    }
+                    let Some(upto) = table.begin_updates(cursor) else {
+                        std::thread::yield_now();
+                        continue;
+                    };
                     let mut at = cursor;
                     while let Some(taught) = table.next_update(at, upto) {
                         at = taught.seq;
@@ -198,7 +206,11 @@ fn sessions_beside_deaths(size: u32, die: impl Fn(&StickTable, u32, Tick) + Sync
                 die(table, random.below(64), Tick(clock.load(SeqCst)));
             }
         });
-        for thread in changing.into_iter().chain(reading).chain([dying]) {
+        for thread in changing.into_iter().chain([dying]) {
+            thread.join().unwrap();
+        }
+        over.store(true, SeqCst);
+        for thread in reading {
             thread.join().unwrap();
         }
     });
