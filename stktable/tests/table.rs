@@ -227,6 +227,64 @@ fn tell(table: &StickTable, cursor: &mut u64) -> Vec<(String, i64)> {
 }
 
 #[test]
+fn an_entry_is_found_by_its_id() {
+    let table = table(1000, 60_000);
+    let ids: Vec<u64> =
+        (0..500).map(|number| table.get_or_create(&key(number), START).unwrap().id()).collect();
+    for (number, id) in (0..500).zip(&ids) {
+        assert_eq!(table.get_by_id(*id, START).unwrap().key(), key(number));
+    }
+    for unknown in [0, 1, u64::MAX, ids[7] ^ 1, ids[7].wrapping_add(1)] {
+        let found = table.get_by_id(unknown, START);
+        assert!(found.is_none_or(|found| ids.contains(&found.id())), "{unknown}");
+    }
+    assert_eq!(table.remove(&key(3), START), Removed::Removed);
+    assert!(table.get_by_id(ids[3], START).is_none());
+    assert!(table.get_by_id(ids[5], START + 60_000).is_none(), "it is over");
+}
+
+#[test]
+fn values_are_replaced_as_peers_tell_them() {
+    let table = table(10, 60_000);
+    let entry = table.get_or_create(&key(1), START).unwrap();
+    let rate = Value::Rate { age_ms: 2_500, current: 7, previous: 100 };
+    for (data_type, value) in [
+        (DataType::Gpc0, Value::Uint(9)),
+        (DataType::Gpc0Rate, rate),
+        (DataType::BytesInCnt, Value::Ull(1 << 40)),
+    ] {
+        entry.set_value(data_type, 0, value, START).unwrap();
+        assert_eq!(entry.value(data_type, 0, START), Some(value), "{data_type}");
+    }
+    // Its period goes on where it stood: three quarters of the former one still count.
+    assert_eq!(entry.read(DataType::Gpc0Rate, 0, START), Some(7 + 75));
+    assert_eq!(entry.read(DataType::Gpc0Rate, 0, START + 7_500), Some(7));
+    entry.set_value(DataType::HttpReqCnt, 0, Value::Uint(1), START).unwrap_err();
+    entry.set_value(DataType::Gpc0, 1, Value::Uint(1), START).unwrap_err();
+}
+
+#[test]
+fn a_mark_parts_what_was_changed_from_what_is() {
+    let table = table(10, 60_000);
+    let bump = |number: u32| {
+        let entry = table.get_or_create(&key(number), START).unwrap();
+        entry.count(Event::Gpc0, 1, START);
+        entry.touch(START);
+    };
+    let seq = |number: u32| table.get(&key(number), START).unwrap().update_seq();
+    assert_eq!(table.mark_updates(), 0);
+    (1..=3).for_each(bump);
+    // Nobody has read anything, so a change would keep its place; behind a mark it does not.
+    let mark = table.mark_updates();
+    assert!((1..=3).all(|number| seq(number) <= mark));
+    bump(2);
+    bump(4);
+    assert!(seq(1) <= mark && seq(2) > mark && seq(3) <= mark && seq(4) > mark);
+    assert_eq!(tell(&table, &mut { mark }), [("2".to_owned(), 2), ("4".to_owned(), 1)]);
+    assert_eq!(tell(&table, &mut 0).len(), 4, "a mark reads nothing");
+}
+
+#[test]
 fn every_session_is_told_the_last_value_once() {
     // The 32 bits that travel wrap on the way.
     let first = u64::from(u32::MAX) - 3;

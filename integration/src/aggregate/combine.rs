@@ -365,6 +365,32 @@ mod tests {
         assert_eq!(of(smallest, &values[..2]), (rate(200, 0, 10), false));
     }
 
+    /// Whatever the sources counted, the sum reads what they read together, and never less than they do later: to half an event.
+    #[test]
+    fn a_sum_of_rates_fades_no_sooner_than_its_sources() {
+        const PERIOD: u32 = 1000;
+        let reads = |value: &Value, later: u32| {
+            let Value::Rate { age_ms, current, previous } = *value else { unreachable!("a rate") };
+            let rate = Rate::at(age_ms.saturating_add(later), current, previous, PERIOD);
+            rate.map_or(0, |rate| rate.reading(PERIOD))
+        };
+        bolero::check!().with_type::<(Vec<(u16, u16, u16)>, u16)>().for_each(|(sources, later)| {
+            // Up to two and a half periods old.
+            let each = |(age, current, previous): &(u16, u16, u16)| {
+                (rate(u32::from(*age) % 2500, (*current).into(), (*previous).into()), 0)
+            };
+            let values: Vec<_> = sources.iter().map(each).collect();
+            let (sum, is_cut) = of(RATE, &values);
+            assert!(!is_cut);
+            let half = u128::from(PERIOD / 2);
+            let together =
+                |later| values.iter().map(|(value, _)| reads(value, later)).sum::<u128>();
+            assert!(reads(&sum, 0).abs_diff(together(0)) <= half, "{sum:?} of {values:?}");
+            let later = u32::from(*later) % 2500;
+            assert!(reads(&sum, later) + half >= together(later), "{later}: {sum:?} of {values:?}");
+        });
+    }
+
     #[test]
     fn rates_that_read_the_same_from_now_on_are_the_same() {
         assert!(same(rate(1200, 10, 99), rate(200, 0, 10), 1000));

@@ -278,7 +278,8 @@ impl UpdateIndex {
 
     /// Returns a seq below that of every change from now on, though a session may not have come that far.
     pub(crate) fn mark(&self) -> u64 {
-        // Relaxed: the caller's own changes come after it, those of others were ordered with this call by nobody.
+        // Relaxed: the caller's own changes come after it, and whoever draws above it is later. Of those who drew below it or kept their seq,
+        // the fence of `begin` sees what they did before the fence of their touch (S1): who was not seen to begin changes above the mark.
         let drawn = self.next.0.load(Ordering::Relaxed);
         self.begin(drawn);
         drawn

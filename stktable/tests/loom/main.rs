@@ -5,6 +5,7 @@
 #![cfg(loom)]
 
 mod freq_ctr;
+mod mark;
 mod names;
 mod ordered;
 mod steps;
