@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::compare::{CompareError, Comparison};
-use super::process::Stopwatch;
+use super::process::{Stopwatch, Usage};
 use super::{Load, Mode, Order, Table};
 
 /// What is run on a full table, in this order.
@@ -36,7 +36,7 @@ pub struct Stall {
     pub meanwhile: [Duration; 2],
     /// How long the command took.
     pub took: Duration,
-    /// Bytes of its answer.
+    /// Bytes of its answer, or of the updates.
     pub bytes: u64,
     /// Processor time of the program for each entry, that of the other session's questions included.
     pub cpu_ns: f64,
@@ -94,6 +94,23 @@ impl Comparison {
             let filled = load.run(Mode::Ingest);
             filled.map_err(|error| CompareError::Load { program: program.clone(), error })?;
             let idle = waits(&server.socket, || pause(IDLE)).map_err(failed)?.0;
+            // What comes from a peer as fast as it can be taken holds up nobody either.
+            progress(&format!("updates, {}", program.display()));
+            let watch = Stopwatch::start(Some(server.child.id())).map_err(failed)?;
+            let (meanwhile, updated) =
+                waits(&server.socket, || load.run(Mode::ReUpdate)).map_err(failed)?;
+            let updated =
+                updated.map_err(|error| CompareError::Load { program: program.clone(), error })?;
+            let usage = watch.stop().map_err(failed)?.1;
+            stalls.push(Stall {
+                command: "updates of a peer",
+                program: program.clone(),
+                idle,
+                meanwhile,
+                took: updated.elapsed,
+                bytes: updated.bytes,
+                cpu_ns: cpu_ns(usage, self.entries),
+            });
             for command in COMMANDS {
                 progress(&format!("{command}, {}", program.display()));
                 let watch = Stopwatch::start(Some(server.child.id())).map_err(failed)?;
@@ -101,7 +118,6 @@ impl Comparison {
                     waits(&server.socket, || answer(&server.socket, command)).map_err(failed)?;
                 let (took, bytes) = answered.map_err(failed)?;
                 let usage = watch.stop().map_err(failed)?.1;
-                let cpu = usage.map_or(Duration::ZERO, |usage| usage.cpu);
                 stalls.push(Stall {
                     command,
                     program: program.clone(),
@@ -109,12 +125,18 @@ impl Comparison {
                     meanwhile,
                     took,
                     bytes,
-                    cpu_ns: cpu.as_secs_f64() * 1e9 / f64::from(self.entries),
+                    cpu_ns: cpu_ns(usage, self.entries),
                 });
             }
         }
         Ok(stalls)
     }
+}
+
+/// Returns the processor time for each entry.
+fn cpu_ns(usage: Option<Usage>, entries: u32) -> f64 {
+    let cpu = usage.map_or(Duration::ZERO, |usage| usage.cpu);
+    cpu.as_secs_f64() * 1e9 / f64::from(entries)
 }
 
 /// Has another session ask for one key while `run` runs. Returns its longest wait and the p99 of its waits.

@@ -18,7 +18,7 @@ pub struct Line<'r> {
     pub text: &'r str,
 }
 
-/// The last lines that were pushed. At most [`LINES_MAX`] and one for each thread that pushes just now.
+/// The last lines that were pushed: at most 4096, and one for each thread that pushes just now.
 #[derive(Debug, Default)]
 pub struct Ring {
     lines: EbTree<u64, Box<str>>,
