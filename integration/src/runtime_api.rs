@@ -254,6 +254,12 @@ impl Api {
         self.tables.find(name).ok_or(parse::Refusal::NoSuchTable)
     }
 
+    /// The same, unless what is in it is for peers to say.
+    fn table_to_change(&self, name: &[u8]) -> Result<Arc<SharedTable>, parse::Refusal> {
+        let table = self.table(name)?;
+        if table.part().is_set_by_hand() { Ok(table) } else { Err(parse::Refusal::NotByHand) }
+    }
+
     fn save_state(&self, level: Level) -> Result<Reply, parse::Refusal> {
         if level < Level::Admin {
             return Err(parse::Refusal::PermissionDenied);

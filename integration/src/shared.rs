@@ -63,6 +63,16 @@ pub enum Part {
     Told,
     /// The same, and only once they have been sent all there is to tell of the tables before it. No part of a lesson.
     ToldLast,
+    /// What one of them says, kept apart from the others: written by its sessions alone.
+    OfOne,
+}
+
+impl Part {
+    /// Whether an operator may change entries: what is made of what peers say would differ from what they said.
+    #[must_use]
+    pub const fn is_set_by_hand(&self) -> bool {
+        matches!(self, Self::Shared)
+    }
 }
 
 /// Lets the table raise them.

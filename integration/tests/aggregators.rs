@@ -11,6 +11,7 @@ use wait::until;
 use stktable::{DataType, Key, KeySpec};
 use stktable_integration::aggregate::LEASE_KEY_LEN;
 use stktable_integration::config::{self, Context};
+use stktable_integration::runtime_api::{Api, Level};
 use stktable_integration::{Clock, Node, SharedTable};
 
 const STORE: &str = "type integer size 1k expire 5m store gpc0,http_req_cnt";
@@ -158,6 +159,19 @@ async fn two_beside_each_other_publish_each_its_own() {
         [&a, &b].iter().all(|node| lab.reads(node, name, 3) == Some(11) && lab.is_whole(node, name))
     };
     until("both say the same", || both("st.agg1") && both("st.agg2")).await;
+    // Nobody makes a sum untrue by hand.
+    let api = Api::over(one.table_set(), lab.clock.now());
+    for name in ["st.local", "st.local@a", "st.agg1", "lease"] {
+        for command in ["set table lab/NAME key 3 data.gpc0 1", "clear table lab/NAME"] {
+            let command = command.replace("NAME", name);
+            let mut reply = api.execute(command.as_bytes(), Level::Admin, lab.clock.now());
+            let mut said = Vec::new();
+            while reply.next(lab.clock.now(), &mut said) {}
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.starts_with("This table is made of what peers say"), "{command}: {said}");
+        }
+    }
+    assert!(both("st.agg1"));
     one.stop().await;
     until("who relied on the first takes the second", || !lab.is_whole(&a, "st.agg1")).await;
     lab.count(&a, 3, 1);

@@ -21,7 +21,7 @@ impl Api {
             return Err(Refusal::PermissionDenied);
         }
         let (name, words) = words.split_first().ok_or(Refusal::Usage(Action::Clear))?;
-        let table = self.table(name)?;
+        let table = self.table_to_change(name)?;
         let filters = match words {
             [b"key"] => return Err(Refusal::KeyExpected),
             [b"key", text] => {

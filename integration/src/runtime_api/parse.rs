@@ -87,6 +87,8 @@ pub(super) enum Refusal {
     /// Words after the last filter there may be: the number of the first of them, and the word before.
     ExtraWord(usize, Vec<u8>),
     InUse,
+    /// What peers say, or what is made of that.
+    NotByHand,
     TableFull,
     /// One of the words that HAProxy does not have.
     Query(QueryError),
@@ -181,6 +183,7 @@ impl fmt::Display for Refusal {
                 );
             }
             Self::Query(error) => return error.fmt(f),
+            Self::NotByHand => "This table is made of what peers say, and not changed by hand",
             Self::InUse => "Entry currently in use, cannot remove",
             Self::TableFull => "Unable to allocate a new entry",
         })

@@ -17,7 +17,7 @@ impl Api {
             return Err(Refusal::PermissionDenied);
         }
         let (name, words) = words.split_first().ok_or(Refusal::Usage(Action::Set))?;
-        let table = self.table(name)?;
+        let table = self.table_to_change(name)?;
         let declaration = table.declaration();
         let (found, text, words) = match words {
             [b"ptr"] => return Err(Refusal::PtrExpected),

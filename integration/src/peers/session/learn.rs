@@ -350,7 +350,7 @@ impl Learn {
                 }
                 (None, false)
             }
-            Part::Told => (None, false),
+            Part::Told | Part::OfOne => (None, false),
         };
         let Some(table) = table else {
             counters.updates_skipped += row.updates.len() as u64;

@@ -80,10 +80,14 @@ impl Sources {
         declaration.write_to = None;
         declaration.name = format!("{}@{peer}", declaration.name);
         let table = SharedTable::telling(declaration, Options::new(), Arc::clone(&self.news));
+        let lease = makes_sums.then(|| SharedTable::new(lease_declaration("leases", peer)));
+        for table in [&table].into_iter().chain(&lease) {
+            table.set_part(Part::OfOne);
+        }
         let source = Arc::new(Source {
             peer: peer.as_bytes().into(),
             table,
-            lease: makes_sums.then(|| SharedTable::new(lease_declaration("leases", peer))),
+            lease,
             news: Arc::clone(&self.news),
             sessions: AtomicU64::new(0),
             gone_upto: AtomicU64::new(0),
