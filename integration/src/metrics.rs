@@ -16,6 +16,7 @@
 //! | `stktable_peers_up_to_date` | `section` | 1 when the resync of the start is over |
 //! | `stktable_peers_connections`, `stktable_peers_connections_refused_total`, `stktable_peers_handshakes_failed_total` | `section` | connections of peers |
 //! | `stktable_peer_connected` | `section`, `peer` | 1 while a session is up |
+//! | `stktable_peer_queued_bytes` | `section`, `peer` | bytes that are written and that its socket has not taken |
 //! | `stktable_peer_sessions_total`, `stktable_peer_calls_failed_total`, `stktable_peer_protocol_errors_total` | `section`, `peer` | since the start |
 //! | `stktable_peer_updates_sent_total`, `..._learned_total`, `..._refused_total` | `section`, `peer` | of the session that is up |
 //! | `stktable_peer_lag_updates` | `section`, `peer`, `table` | updates that the peer has not been sent |
@@ -240,6 +241,8 @@ impl Collector for Snapshot {
 
         let connected = ("stktable_peer_connected", "1 while a session is up", Gauge);
         self.peers(to, connected, |peer| Some(f64::from(u8::from(up(peer).is_some()))))?;
+        let queued = ("stktable_peer_queued_bytes", "Bytes that its socket has not taken", Gauge);
+        self.peers(to, queued, |peer| Some(number(peer.queued_bytes as u64)))?;
         let totals: [Column<PeerStatus>; 3] = [
             ("stktable_peer_sessions", "Sessions", |peer| peer.sessions),
             ("stktable_peer_calls_failed", "Calls without a connection", |peer| peer.calls_failed),
@@ -316,6 +319,7 @@ mod tests {
             name: "b \"x\"".to_owned(),
             session: Some(session),
             lag: vec![lag],
+            queued_bytes: 9,
             ..PeerStatus::default()
         };
         let section = SectionStatus {
@@ -356,6 +360,7 @@ mod tests {
             "stktable_peers_connections{section=\"mesh\"} 3.0",
             "stktable_peer_connected{section=\"mesh\",peer=\"b \\\"x\\\"\"} 1.0",
             "stktable_peer_unacked_seconds{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 1.5",
+            "stktable_peer_queued_bytes{section=\"mesh\",peer=\"b \\\"x\\\"\"} 9.0",
             "stktable_peer_lag_updates{section=\"mesh\",peer=\"b \\\"x\\\"\",table=\"t\"} 0.0",
             "stktable_aggregate_saturated_total{table=\"mesh/t.agg\"} 7.0",
             "stktable_aggregate_source_in{table=\"mesh/t.agg\",peer=\"b\"} 0.0",

@@ -193,7 +193,8 @@ fn show_peer(peer: &PeerStatus, out: &mut String) -> fmt::Result {
         u8::from(peer.teaches_us),
         u8::from(peer.not_up_to_date)
     )?;
-    writeln!(out, "        unacked={} waited={}ms", peer.unacked(), peer.waited_ms())?;
+    let (unacked, waited, queued) = (peer.unacked(), peer.waited_ms(), peer.queued_bytes);
+    writeln!(out, "        unacked={unacked} waited={waited}ms queued={queued}B")?;
     for lag in peer.lag.iter().filter(|lag| lag.unacked > 0) {
         writeln!(
             out,
