@@ -27,6 +27,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_millis(500);
 /// Turns without sleep after which a session says how it is.
 const TURNS_UNPUBLISHED: u32 = 64;
+/// Bytes read and made after which others get their turn: some half a millisecond.
+const MOVED_MAX: usize = 32 << 10;
 /// Bytes that are read at once.
 const IN_MAX: usize = 64 << 10;
 
@@ -187,6 +189,7 @@ pub(super) async fn run(
         output: Vec::new(),
         turns: 0,
         tap: Tap::new(&hub.trace, hub.roster.section()),
+        moved: 0,
     };
     let last = connection.serve().await;
     let Connection { wire, output, tap, seat, .. } = connection;
@@ -214,6 +217,8 @@ struct Connection<'a> {
     /// Turns since the session last said how it is.
     turns: u32,
     tap: Tap,
+    /// Bytes that were used and made since others had their turn.
+    moved: usize,
 }
 
 impl Connection<'_> {
@@ -226,8 +231,13 @@ impl Connection<'_> {
         let sleep = tokio::time::sleep_until(clock.instant(clock.now()).into());
         tokio::pin!(sleep);
         loop {
-            // Others get their turn.
-            tokio::task::consume_budget().await;
+            // Others get their turn, and the runtime looks who has something to read: after each piece of work, since the budget of a task
+            // lasts for a hundred of them.
+            if std::mem::take(&mut self.moved) >= MOVED_MAX {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::task::consume_budget().await;
+            }
             while let Ok(order) = self.seat.orders.try_recv() {
                 self.obey(order);
             }
@@ -350,6 +360,7 @@ impl Connection<'_> {
         // An error is an event too.
         let used = self.seat.session.handle_input(now, &self.input).unwrap_or(self.input.len());
         self.tap.received(&self.seat.session, self.input.get(..used).unwrap_or_default());
+        self.moved += used;
         self.input.drain(..used);
     }
 
@@ -393,6 +404,7 @@ impl Connection<'_> {
         }
         self.tap.begin(&self.seat.session);
         let worked = self.seat.session.poll_transmit(self.hub.clock.now(), &mut self.output);
+        self.moved += self.output.len().saturating_sub(before);
         self.tap.sent(&self.seat.session, self.output.get(before..).unwrap_or_default());
         worked
     }
