@@ -1,72 +1,23 @@
 //! Configuration files: what is read of them, what is refused and where, and that nothing panics.
 
-use std::fs;
-use std::path::PathBuf;
+#[path = "support/config.rs"]
+mod support;
 
 use stktable::{DataType, KeyType};
 use stktable_integration::config::{
-    self, Address, Config, ConfigError, Context, DEFAULT, Host, ProxyKind, Setup, Severity,
+    self, Address, Config, Context, DEFAULT, Host, ProxyKind, Setup, Severity,
 };
+
+use support::{environment, good, in_peers, places, quiet, read, refused, unresolved};
 
 const A: &[u8] = include_bytes!("fixtures/config/A.cfg");
 const B: &[u8] = include_bytes!("fixtures/config/B.cfg");
 const A_RELOADED: &[u8] = include_bytes!("fixtures/config/A-reloaded.cfg");
 
-fn environment(name: &str) -> Option<String> {
-    match name {
-        "NAME" => Some("bar".into()),
-        "ADDRESS" => Some("192.0.2.7".into()),
-        "LIST" => Some("b 192.0.2.7:7  ".into()),
-        "EMPTY" => Some(String::new()),
-        _ => None,
-    }
-}
-
-fn read(text: &str) -> Result<Config, ConfigError> {
-    let context = Context { environment: &environment, argument: None, host_name: None };
-    config::parse(&[("x.cfg", text.as_bytes())], &context)
-}
-
-#[track_caller]
-fn good(text: &str) -> Config {
-    read(text).unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[track_caller]
-fn quiet(text: &str) -> Config {
-    let config = good(text);
-    assert_eq!(config.warnings, []);
-    config
-}
-
-/// The place and word of each error, as `line:column word`.
-fn places(error: &ConfigError) -> Vec<String> {
-    error.errors().map(|e| format!("{}:{} {}", e.at.line, e.at.column, e.word)).collect()
-}
-
-#[track_caller]
-fn refused(text: &str, expected: &[&str]) -> String {
-    let error = read(text).expect_err(text);
-    assert_eq!(places(&error), expected, "{error}");
-    error.to_string()
-}
-
-#[track_caller]
-fn unresolved(text: &str, local: &str, expected: &[&str]) -> String {
-    let error = good(text).resolve(local).expect_err(text);
-    assert_eq!(places(&error), expected, "{error}");
-    error.to_string()
-}
-
 fn addresses(setup: &Setup) -> (Vec<String>, Vec<String>) {
     let section = &setup.sections[0];
     let listen = section.listen.iter().map(Address::to_string).collect();
     (listen, section.remotes.iter().map(|r| format!("{} {}", r.name, r.address)).collect())
-}
-
-/// Puts a line into the `peers` section `p`, as line 4.
-fn in_peers(line: &str) -> String {
-    format!("peers p\n  peer a 127.0.0.1:1\n  peer b 127.0.0.1:2\n  {line}\n")
 }
 
 /// Puts lines into a section with `bind`, from line 3 on.
@@ -316,72 +267,6 @@ fn tls_that_is_not_known_is_refused_rather_than_left_out() {
 }
 
 #[test]
-fn lines_of_our_own_stand_in_comments() {
-    let config = quiet(
-        "peers p\n peer a 127.0.0.1:1\n peer b 127.0.0.1:2\n\
-         \t#stktabled: accept-from 192.0.2.0/24,2001:db8::/32 127.0.0.1 # and no more\n\
-         #stktabled:accept-peers b\n #stktabled: verify-peer-names off\n #stktabled: max-sessions 7\n\
-         #stktabled: hello-timeout 2s\n #stktabled: max-message 8k\n #stktabled: max-tables 3\n\
-         #stktabled: max-names 0\n\
-         #stktabled: resolve-every 1m\n #stktabled: learn-tables 4 size 2k\n # stktabled: nothing of ours\n\
-         peers q\n disabled\n",
-    );
-    let own = &config.peers[0].own;
-    let networks: Vec<_> = own.networks.iter().map(ToString::to_string).collect();
-    assert_eq!(networks, ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1/32"]);
-    assert_eq!(own.peers.iter().map(|named| named.text.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert!(!own.bind_names && config.peers[1].own.bind_names);
-    let limits = own.limits;
-    assert_eq!((limits.sessions, limits.handshake_ms, limits.message_bytes), (Some(7), 2000, 8192));
-    assert_eq!((limits.tables, limits.names), (3, 0));
-    assert_eq!((own.resolve_ms, own.learn), (60_000, Some((4, 2048))));
-    assert_eq!(config.resolve("a").unwrap().sections[0].own, *own);
-}
-
-#[test]
-fn lines_of_our_own_are_refused_at_their_words() {
-    for (line, place) in [
-        ("accept-frm 1.2.3.4", "15 accept-frm"),
-        ("accept-from", "15 accept-from"),
-        ("accept-from 1.2.3.4/33", "27 1.2.3.4/33"),
-        ("accept-peers", "15 accept-peers"),
-        ("verify-peer-names perhaps", "33 perhaps"),
-        ("max-sessions 0", "28 0"),
-        ("max-sessions", "15 max-sessions"),
-        ("max-sessions 3 4", "30 4"),
-        ("hello-timeout 11m", "29 11m"),
-        ("hello-timeout 4294967297", "29 4294967297"),
-        ("max-message 255", "27 255"),
-        ("max-message 61k", "27 61k"),
-        ("max-tables 0", "26 0"),
-        ("max-names 129", "25 129"),
-        ("max-names 'x", "25 '"),
-        ("resolve-every 99ms", "29 99ms"),
-        ("learn-tables", "15 learn-tables"),
-        ("learn-tables 4 of 5", "33 5"),
-        ("learn-tables 4 size", "30 size"),
-        ("learn-tables 0 size 1k", "28 0"),
-        ("learn-tables 1 size 0", "35 0"),
-    ] {
-        let message = refused(&in_peers(&format!("#stktabled: {line}")), &[&format!("4:{place}")]);
-        assert!(message.contains("expected"), "{message}");
-    }
-    refused("#stktabled: max-tables 3\n", &["1:13 max-tables"]);
-    refused("frontend f\n  #stktabled: max-tables 3\n", &["2:15 max-tables"]);
-    refused(&in_peers("#stktabled: # nothing"), &["4:14 #stktabled:"]);
-    refused("peers p\n.if feature(X)\n #stktabled: max-tables 3\n.endif\n", &["3:14 max-tables"]);
-    unresolved(&in_peers("#stktabled: accept-peers a c"), "a", &["4:30 c"]);
-    let text = "#stktabled: ordered-tables t p/u\n table t type ip size 1\n table u type ip size 1\n table v type ip size 1";
-    let setup = good(&in_peers(text)).resolve("a").unwrap();
-    assert!(setup.tables.iter().map(|table| table.ordered).eq([true, true, false]));
-    unresolved(
-        &in_peers("#stktabled: ordered-tables nope\n table t type ip size 1"),
-        "a",
-        &["4:30 nope"],
-    );
-}
-
-#[test]
 fn what_changes_the_bytes_or_the_entries_is_refused() {
     refused(&in_peers("peer c 127.0.0.1:3 send-proxy"), &["4:22 send-proxy"]);
     refused(&in_peers("shards 3"), &["4:3 shards"]);
@@ -591,113 +476,6 @@ fn write_to_names_one_other_table_of_the_same_keys() {
     refused(&text, &["4:35 p/b", "5:34 p/a"]);
     // A target that is wrong in itself is not missing as well.
     wrong("type ip size 1 write-to p/u", "type ip size 0", &["5:23 0"]);
-}
-
-#[test]
-fn what_depends_on_haproxy_alone_is_refused() {
-    let block = |inner: &str| format!("peers p\n .if feature(X)\n{inner}\n .endif\n peer a *:1\n");
-    let message = refused(&block(" table t type ip size 1\n peer a *:1"), &["2:2 .if"]);
-    assert!(message.contains("`table` on line 3"), "{message}");
-    refused(&block("peers q"), &["2:2 .if"]);
-    refused(&block(".if 1\n peer b *:2\n .endif"), &["2:2 .if"]);
-    // A block that may change the section leaves a line in one section or the other.
-    let message =
-        refused("peers p\n.if feature(X)\nfrontend f\n.endif\n peer a *:1\n", &["2:1 .if"]);
-    assert!(message.contains("`peer` on line 5"), "{message}");
-    refused("peers p\n.if 1\n", &["2:1 .if"]);
-    refused("peers p\n .endif\n.else\n", &["2:2 .endif", "3:1 .else"]);
-}
-
-#[test]
-fn conditions_around_other_lines_are_passed_over() {
-    let config = quiet(
-        "frontend f\n.if feature(QUIC)\n bind quic4@:443\n.else\n bind :443\n.endif\n\
-         stick-table type ip size 1\n.notice \"x\"\n\
-         .if feature(X)\nfrontend g\n bind :1\n.endif\npeers p\n peer a *:1\n",
-    );
-    assert_eq!((config.proxy_tables.len(), config.peers.len()), (1, 1));
-}
-
-#[test]
-fn conditions_choose_lines() {
-    let text = "peers p\n peer a *:1\n\
-         .if defined(NOPE) || streq(\"${HOST}\",west)\n table t type ip size 1k\n\
-         .elif 1\n table t type ip size 2k\n .if 0\n table u type ip size 1 nonsense\n .foo(\n .endif\n\
-         .else\n table t type ip size 3k\n #stktabled: nonsense\n.endif\n\
-         .if 0\nfrontend f\n.alert \"not said\"\n.endif\n table v type ip size 1\n";
-    for (host, size) in [("west", 1024), ("east", 2048)] {
-        let environment = |name: &str| (name == "HOST").then(|| host.to_owned());
-        let context = Context { environment: &environment, ..Context::EMPTY };
-        let config = config::parse(&[("x.cfg", text.as_bytes())], &context).unwrap();
-        assert_eq!(config.warnings, []);
-        let tables: Vec<_> =
-            config.peers[0].tables.iter().map(|table| table.declaration.size).collect();
-        assert_eq!(tables, [size, 1], "{host}");
-    }
-}
-
-#[test]
-fn conditions_that_are_wrong_are_said() {
-    let message = refused("peers p\n.if defined(A) TRUE\n peer a *:1\n.endif\n", &["2:16 TRUE"]);
-    assert!(message.contains("expected `&&`, `||` or the end"), "{message}");
-    refused("global\n.if 1\n.else x\n.elif 1\n.endif y\n", &["3:7 x", "4:1 .elif", "5:8 y"]);
-    refused("global\n.if 0\n.elif \"\n.endif\n", &["3:7 \""]);
-    let message = refused("global\n.alert \"go away\"\n", &["2:1 .alert"]);
-    assert!(message.contains("the file says: go away"), "{message}");
-    let config =
-        good("global\n.warning hm\n.if feature(X)\n.alert x\n.endif\n.if 0\n.elif 0\n.endif\n");
-    assert_eq!(config.warnings.len(), 1);
-}
-
-#[test]
-fn a_socket_under_a_condition_is_not_served() {
-    let config = good("global\n.if feature(X)\n stats socket /run/a.sock level admin\n.endif\n");
-    assert_eq!(config.stats_sockets.len(), 0);
-    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
-    assert!(warnings[0].contains(":3:2: warning: `stats`"), "{warnings:?}");
-    assert_eq!(warnings.len(), 1);
-}
-
-#[test]
-fn files_and_folders_are_loaded() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("config-load");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("empty")).unwrap();
-    let put = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
-    put("20.cfg", "peers p\n peer a *:1\n");
-    put("10.cfg", "backend b\n stick-table type ip size 1 peers p\n");
-    put("30.txt", "nonsense\n");
-    put(".40.cfg", "nonsense\n");
-    let names: Vec<_> = config::files(&folder).unwrap();
-    assert_eq!(names, [folder.join("10.cfg"), folder.join("20.cfg")]);
-    let config = config::load(&[&folder], &Context::EMPTY).unwrap();
-    assert_eq!((config.proxy_tables.len(), config.peers.len()), (1, 1));
-    assert!(config.peers[0].at.to_string().ends_with("20.cfg:1:1"));
-    assert_eq!(
-        config::load(&[folder.join("20.cfg"), folder.join("10.cfg")], &Context::EMPTY)
-            .unwrap()
-            .resolve("a"),
-        config.resolve("a").inspect(|setup| assert_eq!(setup.tables.len(), 1)),
-    );
-    // What is missing is reported beside what is wrong.
-    put("bad.cfg", "peers\n");
-    let paths = [folder.join("none.cfg"), folder.join("empty"), folder.join("bad.cfg")];
-    let error = config::load(&paths, &Context::EMPTY).unwrap_err();
-    let text = error.to_string();
-    assert_eq!(error.diagnostics.len(), 3, "{text}");
-    assert!(text.contains("none.cfg: error: cannot be read"), "{text}");
-    assert!(text.contains("empty: error: no file in this folder"), "{text}");
-    assert!(text.contains("bad.cfg:1:1: error: `peers`"), "{text}");
-}
-
-#[test]
-fn a_file_past_the_bound_is_refused() {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("large.cfg");
-    // A hole: nothing is written.
-    fs::File::create(&file).unwrap().set_len(config::FILE_MAX + 1).unwrap();
-    let error = config::load(&[&file], &Context::EMPTY).unwrap_err();
-    assert!(error.to_string().ends_with("the file is larger than 64 MiB"), "{error}");
-    fs::remove_file(&file).unwrap();
 }
 
 /// Reads bytes and, if they are taken, resolves them as each peer.
