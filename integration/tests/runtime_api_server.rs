@@ -91,6 +91,9 @@ async fn what_waits_for_lines_ends_by_any_key_or_by_silence() {
     expect(&mut stream, "two\n").await;
     stream.write_all(b"x").await.unwrap();
     expect(&mut stream, "> ").await;
+    // A key that came with the command ends it too, after what is there.
+    stream.write_all(b"show events buf0 -w\n\n").await.unwrap();
+    expect(&mut stream, "one\ntwo\n> ").await;
     stream.write_all(b"show events buf0 -nw\n").await.unwrap();
     stream.write_all(b"\n").await.unwrap();
     expect(&mut stream, "> ").await;

@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn command(&mut self, command: &[u8]) -> io::Result<Goes> {
         let mut reply = self.api.execute(command, self.level, self.clock.now());
         let mut piece = Vec::new();
-        let mut speaks = true;
+        let (mut speaks, mut ends) = (true, false);
         loop {
             if !reply.is_endless() {
                 reply.ready().await;
@@ -129,9 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     () = reply.ready() => {}
                 }
             } else if speaks {
-                // Whatever it sends ends what has no end, and nothing else.
+                // Whatever it sends ends what has no end, and nothing else. What is there is shown before.
                 self.input.clear();
-                break;
+                ends = true;
             } else if timeout(self.options.idle, reply.ready()).await.is_err() {
                 // It sends no more, and perhaps does not read either: that shows only when something is written.
                 break;
@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 self.write(&piece).await?;
                 piece.clear();
             }
-            if !more {
+            if !more || ends {
                 break;
             }
             // A client that reads quickly, and a filter that nothing passes, leave others their turn.
