@@ -222,6 +222,8 @@ pub struct Trace {
     locks: AtomicBool,
     /// Whose events alone are shown.
     locked: ArcSwapOption<String>,
+    /// It was named, and is not the first that came.
+    is_named: AtomicBool,
     ring: Ring,
 }
 
@@ -238,6 +240,7 @@ impl Default for Trace {
             pause: AtomicU32::new(0),
             locks: AtomicBool::new(false),
             locked: ArcSwapOption::empty(),
+            is_named: AtomicBool::new(false),
             ring: Ring::default(),
         }
     }
@@ -262,9 +265,9 @@ impl Trace {
         }
     }
 
-    /// Begins or ends. What is locked is free again.
+    /// Begins or ends. At the end a peer that was locked because it was the first is free again.
     pub fn set_state(&self, state: State) {
-        if state == State::Stopped {
+        if state == State::Stopped && !self.is_named.load(Ordering::Relaxed) {
             self.locked.store(None);
         }
         self.state.store(state as u8, Ordering::Relaxed);
@@ -335,8 +338,10 @@ impl Trace {
 
     /// Shows the events of one peer alone, `SECTION/PEER`, or of the first that has any; with `None` of everybody.
     pub fn set_lock(&self, lock: Option<Option<String>>) {
-        self.locked.store(lock.clone().flatten().map(Arc::new));
         self.locks.store(lock.is_some(), Ordering::Relaxed);
+        let peer = lock.flatten();
+        self.is_named.store(peer.is_some(), Ordering::Relaxed);
+        self.locked.store(peer.map(Arc::new));
     }
 
     /// Returns what it has shown.
@@ -477,9 +482,20 @@ mod tests {
         trace.set_lock(Some(Some("p/b".to_owned())));
         emit(&trace, Event::SessEnd, "a");
         emit(&trace, Event::SessEnd, "b");
+        // Who was named stays so; who was the first does not.
+        trace.set_state(State::Stopped);
+        trace.set_state(State::Running);
+        emit(&trace, Event::SessNew, "a");
+        emit(&trace, Event::SessNew, "b");
+        trace.set_lock(Some(None));
+        emit(&trace, Event::SessNew, "d");
+        trace.set_state(State::Stopped);
+        trace.set_state(State::Running);
+        emit(&trace, Event::SessNew, "e");
         trace.set_lock(None);
         emit(&trace, Event::SessEnd, "c");
-        assert_eq!(shown(&trace), ["p/a text", "p/b text", "p/c text"]);
+        let peers = ["p/a text", "p/b text", "p/b text", "p/d text", "p/e text", "p/c text"];
+        assert_eq!(shown(&trace), peers);
     }
 
     #[test]
