@@ -47,6 +47,8 @@ struct Observed {
     peers: Peers,
     clock: Clock,
     tops: Vec<Top>,
+    /// Who looks for the largest values: one at a time, however many ask.
+    looks: Semaphore,
 }
 
 /// Serves until it is dropped.
@@ -72,7 +74,8 @@ impl HttpServer {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
-        let router = router(Arc::new(Observed { tables, peers, clock, tops }));
+        let router =
+            router(Arc::new(Observed { tables, peers, clock, tops, looks: Semaphore::new(1) }));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, router));
         Ok(Self { local, tasks })
@@ -131,7 +134,8 @@ async fn metrics(State(observed): State<Arc<Observed>>) -> impl IntoResponse {
     let largest = if observed.tops.is_empty() {
         Vec::new()
     } else {
-        // It looks at every entry, which takes a while.
+        // It looks at every entry, which takes a while. Never closed.
+        let _look = observed.looks.acquire().await;
         let (tables, tops) = (tables.clone(), observed.tops.clone());
         let now = observed.clock.now();
         let found = tokio::task::spawn_blocking(move || metrics::largest(&tables, &tops, now));
