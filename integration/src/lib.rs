@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod node;
 pub mod peers;
 pub mod runtime_api;
+mod search;
 pub mod shared;
 pub mod state;
 pub mod tls;

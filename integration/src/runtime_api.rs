@@ -74,9 +74,6 @@ pub use parse::commands;
 /// Bytes of a piece of a reply beyond which it ends.
 pub const PIECE_BYTES: usize = 16 * 1024;
 
-/// Entries looked at for one piece of a reply.
-pub const PIECE_ENTRIES: u32 = 256;
-
 /// What a client may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -376,7 +373,7 @@ impl Reply {
     }
 
     /// Appends the next piece: at most [`PIECE_BYTES`] and a line, after looking at no more than
-    /// [`PIECE_ENTRIES`] entries. Returns whether there is more; a piece in the middle may be empty. Holds no entry
+    /// some hundred entries. Returns whether there is more; a piece in the middle may be empty. Holds no entry
     /// when it returns.
     pub fn next(&mut self, now: Tick, out: &mut Vec<u8>) -> bool {
         if let Work::Wait(done) = &mut self.work {

@@ -6,7 +6,8 @@ use stktable::Tick;
 use stktable::table::{Filter, Removed, Walk};
 
 use super::parse::{self, Action, Refusal};
-use super::{Api, Level, PIECE_ENTRIES, Reply, Work};
+use super::{Api, Level, Reply, Work};
+use crate::search::PIECE_ENTRIES;
 use crate::shared::SharedTable;
 
 impl Api {

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 use stktable::table::{Glance, Value};
 use stktable::{Column, KeyType, StickTable, Storage, Tick};
 
-use super::parse::Element;
+use crate::search::Element;
 
 /// Returns the line of a table.
 pub(super) fn header(table: &StickTable) -> String {

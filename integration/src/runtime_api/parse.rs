@@ -4,9 +4,10 @@ use std::fmt;
 use std::str;
 
 use stktable::table::{Comparison, Filter};
-use stktable::{DataType, Declaration, EntryRef, Key, KeyType, Tick};
+use stktable::{Declaration, EntryRef, Key, KeyType, Tick};
 
 use super::query::QueryError;
+use crate::search::{ColumnError, Element};
 use crate::shared::SharedTable;
 
 /// Filters of one command.
@@ -100,30 +101,12 @@ impl From<QueryError> for Refusal {
     }
 }
 
-/// What is wrong with `data.TYPE[IDX]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ColumnError {
-    Unknown,
-    NotStored,
-    OutOfRange,
-}
-
 /// What is wrong with a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FilterError {
     Column(ColumnError),
     Operator,
     Value,
-}
-
-impl fmt::Display for ColumnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "Unknown data type",
-            Self::NotStored => "Data type not stored in this table",
-            Self::OutOfRange => "index out of range in this data array",
-        })
-    }
 }
 
 impl fmt::Display for FilterError {
@@ -223,42 +206,6 @@ pub(super) fn number(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let decimal = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     str::from_utf8(text).ok().filter(|_| decimal)?.parse().ok()
-}
-
-/// One element of a stored column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Element {
-    pub(super) data_type: DataType,
-    pub(super) index: u32,
-}
-
-impl Element {
-    /// Returns the element of a table that `TYPE` or `TYPE[IDX]` names.
-    pub(super) fn parse(declaration: &Declaration, text: &[u8]) -> Result<Self, ColumnError> {
-        let text = str::from_utf8(text).map_err(|_| ColumnError::Unknown)?;
-        let (name, index) = match text.split_once('[') {
-            None => (text, None),
-            Some((name, rest)) => {
-                let digits = rest.strip_suffix(']').ok_or(ColumnError::Unknown)?;
-                if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                    return Err(ColumnError::Unknown);
-                }
-                // Too many digits for a number are out of every range.
-                (name, Some(digits.parse().unwrap_or(u32::MAX)))
-            }
-        };
-        let data_type = DataType::from_name(name).ok_or(ColumnError::Unknown)?;
-        if index.is_some() && !data_type.is_array() {
-            return Err(ColumnError::Unknown);
-        }
-        let column = declaration.column(data_type).ok_or(ColumnError::NotStored)?;
-        let index = index.unwrap_or(0);
-        if index < column.elements {
-            Ok(Self { data_type, index })
-        } else {
-            Err(ColumnError::OutOfRange)
-        }
-    }
 }
 
 fn filter(declaration: &Declaration, words: &[&[u8]]) -> Result<Filter, FilterError> {

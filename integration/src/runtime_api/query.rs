@@ -8,26 +8,10 @@
 
 use std::str;
 
-use stktable::table::Filter;
-use stktable::{Declaration, Key, Prefix};
+use stktable::Declaration;
 
-use super::parse::{self, Action, Element, Refusal};
-
-/// Entries that are sorted at most: they are kept until all have been looked at.
-pub(super) const SORTED_MAX: usize = 10_000;
-
-/// What was asked for.
-#[derive(Debug, Default)]
-pub(super) struct Query {
-    pub(super) filters: Vec<Filter>,
-    pub(super) prefix: Option<Prefix>,
-    /// Only entries that a walk meets after this key.
-    pub(super) after: Option<Key>,
-    pub(super) limit: Option<u64>,
-    /// The largest values first.
-    pub(super) sort: Option<Element>,
-    pub(super) json: bool,
-}
+use super::parse::{self, Action, Refusal};
+use crate::search::{Element, Query, SORTED_MAX};
 
 /// What is wrong with one of our own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,67 +52,63 @@ fn once<T>(place: &mut Option<T>, value: T, word: &'static str) -> Result<(), Qu
     }
 }
 
-impl Query {
-    /// Reads the words after the name of a table.
-    pub(super) fn parse(declaration: &Declaration, words: &[&[u8]]) -> Result<Self, Refusal> {
-        let mut query = Self::default();
-        let mut filters = Vec::new();
-        let mut words = words.iter().copied();
-        let element = |by: Option<&[u8]>, name: Option<&[u8]>, word| {
-            let needs = QueryError::Expected(word, "'by data.TYPE'");
-            let name =
-                name.filter(|_| by == Some(b"by")).and_then(|name| name.strip_prefix(b"data."));
-            let name = name.ok_or(Refusal::Query(needs))?;
-            Element::parse(declaration, name).map_err(Refusal::Column)
-        };
-        while let Some(word) = words.next() {
-            match word {
-                b"json" if query.json => return Err(Refusal::Query(QueryError::Twice("json"))),
-                b"json" => query.json = true,
-                b"limit" => once(&mut query.limit, count(words.next(), "limit")?, "limit")?,
-                b"top" => {
-                    once(&mut query.limit, count(words.next(), "top")?, "limit")?;
-                    once(&mut query.sort, element(words.next(), words.next(), "top")?, "sort")?;
-                }
-                b"sort" => {
-                    once(&mut query.sort, element(words.next(), words.next(), "sort")?, "sort")?;
-                }
-                b"after" => {
-                    let text = words.next().ok_or(QueryError::Expected("after", "a key"))?;
-                    let key = parse::key(declaration, text, Action::Show)?;
-                    once(&mut query.after, key, "after")?;
-                }
-                b"prefix" => {
-                    let text = words.next().and_then(|text| str::from_utf8(text).ok());
-                    let prefix = text.and_then(|text| declaration.key.parse_prefix(text).ok());
-                    let needs =
-                        QueryError::Expected("prefix", "a network, or what keys begin with");
-                    once(&mut query.prefix, prefix.ok_or(needs)?, "prefix")?;
-                }
-                other => {
-                    filters.push(other);
-                    // With what belongs to it, which may look like one of our words.
-                    filters.extend(words.by_ref().take(2));
-                }
+/// Reads the words after the name of a table: what is asked for, and whether it is to be JSON.
+pub(super) fn read(declaration: &Declaration, words: &[&[u8]]) -> Result<(Query, bool), Refusal> {
+    let (mut query, mut json) = (Query::default(), false);
+    let mut filters = Vec::new();
+    let mut words = words.iter().copied();
+    let element = |by: Option<&[u8]>, name: Option<&[u8]>, word| {
+        let needs = QueryError::Expected(word, "'by data.TYPE'");
+        let name = name.filter(|_| by == Some(b"by")).and_then(|name| name.strip_prefix(b"data."));
+        let name = name.ok_or(Refusal::Query(needs))?;
+        Element::parse(declaration, name).map_err(Refusal::Column)
+    };
+    while let Some(word) = words.next() {
+        match word {
+            b"json" if json => return Err(Refusal::Query(QueryError::Twice("json"))),
+            b"json" => json = true,
+            b"limit" => once(&mut query.limit, count(words.next(), "limit")?, "limit")?,
+            b"top" => {
+                once(&mut query.limit, count(words.next(), "top")?, "limit")?;
+                once(&mut query.sort, element(words.next(), words.next(), "top")?, "sort")?;
+            }
+            b"sort" => {
+                once(&mut query.sort, element(words.next(), words.next(), "sort")?, "sort")?;
+            }
+            b"after" => {
+                let text = words.next().ok_or(QueryError::Expected("after", "a key"))?;
+                let key = parse::key(declaration, text, Action::Show)?;
+                once(&mut query.after, key, "after")?;
+            }
+            b"prefix" => {
+                let text = words.next().and_then(|text| str::from_utf8(text).ok());
+                let prefix = text.and_then(|text| declaration.key.parse_prefix(text).ok());
+                let needs = QueryError::Expected("prefix", "a network, or what keys begin with");
+                once(&mut query.prefix, prefix.ok_or(needs)?, "prefix")?;
+            }
+            other => {
+                filters.push(other);
+                // With what belongs to it, which may look like one of our words.
+                filters.extend(words.by_ref().take(2));
             }
         }
-        if let Some(first) = filters.first()
-            && !first.starts_with(b"data.")
-        {
-            return Err(Refusal::Usage(Action::Show));
-        }
-        query.filters = parse::filters(declaration, &filters)?;
-        if query.sort.is_some() {
-            let fits = query.limit.is_some_and(|limit| limit <= SORTED_MAX as u64);
-            if !fits {
-                return Err(Refusal::Query(QueryError::SortLimit));
-            }
-            if query.after.is_some() {
-                return Err(Refusal::Query(QueryError::SortAfter));
-            }
-        }
-        Ok(query)
     }
+    if let Some(first) = filters.first()
+        && !first.starts_with(b"data.")
+    {
+        return Err(Refusal::Usage(Action::Show));
+    }
+    query.filters = parse::filters(declaration, &filters)?;
+    if query.sort.is_some() {
+        let fits = query.limit.is_some_and(|limit| limit <= SORTED_MAX as u64);
+        if !fits {
+            return Err(Refusal::Query(QueryError::SortLimit));
+        }
+        if query.after.is_some() {
+            return Err(Refusal::Query(QueryError::SortAfter));
+        }
+    }
+    Ok((query, json))
 }
 
 fn count(text: Option<&[u8]>, word: &'static str) -> Result<u64, QueryError> {

@@ -2,8 +2,9 @@
 
 use stktable::Tick;
 
-use super::parse::{self, Action, Element, Refusal};
+use super::parse::{self, Action, Refusal};
 use super::{Api, Level, Reply};
+use crate::search::Element;
 
 impl Api {
     /// `set table` and these words.

@@ -7,7 +7,7 @@ use stktable::Tick;
 use super::dump::Dump;
 use super::line::{Form, header};
 use super::parse::{self, Action, Refusal};
-use super::query::{self, Query};
+use super::query;
 use super::{Api, Level, Reply, Work};
 
 /// What `help` says.
@@ -62,7 +62,7 @@ impl Api {
         };
         let table = self.table(name)?;
         let declaration = table.declaration();
-        let query = match words {
+        let (query, json) = match words {
             [b"key"] => return Err(Refusal::KeyExpected),
             [b"key", ..] if level < Level::Operator => return Err(Refusal::PermissionDenied),
             [b"ptr"] => return Err(Refusal::PtrExpected),
@@ -92,11 +92,11 @@ impl Api {
             [first, ..] if !first.starts_with(b"data.") && !query::is_ours(first) => {
                 return Err(Refusal::Usage(Action::Show));
             }
-            words => Query::parse(declaration, words)?,
+            words => query::read(declaration, words)?,
         };
         if level < Level::Operator {
             return Ok(Reply::text(header(&table) + NOT_DUMPED));
         }
-        Ok(Reply::work(Work::Dump(Dump::new(table, query))))
+        Ok(Reply::work(Work::Dump(Dump::new(table, query, json))))
     }
 }
