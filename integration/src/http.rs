@@ -1,12 +1,21 @@
-//! Metrics and health over HTTP, for Prometheus and for whoever starts and stops processes.
+//! What is served over HTTP: numbers for Prometheus, whether the process is well, and the tables.
 //!
 //! | path | |
 //! | --- | --- |
 //! | `/metrics` | [`crate::metrics`] |
 //! | `/healthz` | 200 as long as the process answers |
 //! | `/readyz` | 200 once every `peers` section has been taught, or nobody could teach it; 503 before, with what is waited for |
+//! | `/v1/..` | tables and entries as JSON, see [`openapi`] |
+//! | `/` | a page that shows them |
 //!
-//! There is nothing to change here, and no key to be seen unless the largest are asked for.
+//! The first three can be served alone: there is nothing to change in them, and no key to be seen unless the largest are asked for. The others
+//! are for those whom an [`Access`] lets pass.
+
+mod access;
+mod api;
+mod observe;
+mod page;
+mod problem;
 
 use std::convert::Infallible;
 use std::io;
@@ -14,71 +23,102 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use arc_swap::ArcSwap;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use stktable::Tick;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::metrics::{self, Top};
+use crate::metrics::Top;
 use crate::node::Peers;
-use crate::peers::resync::ResyncState;
 use crate::shared::TableSet;
+pub use access::{Access, Right, TokensError};
+pub use api::openapi;
 
 /// Connections at once. Others wait to be accepted.
-const CONNECTIONS_MAX: usize = 64;
-/// How long a request may take to come.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a request may take to come, and the body of one.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
-/// How long a connection is served.
+/// How long a connection is served: for numbers, and where events are watched.
 const CONNECTION_MAX: Duration = Duration::from_secs(60);
+const WATCH_MAX: Duration = Duration::from_secs(3600);
+/// Watchers at once.
+const WATCHERS_MAX: usize = 64;
 
-/// What is looked at.
+/// What is served.
 #[derive(Debug)]
-struct Observed {
+struct Served {
     tables: Arc<TableSet>,
     peers: Peers,
     clock: Clock,
+    started: Tick,
     tops: Vec<Top>,
+    access: ArcSwap<Access>,
     /// Who looks for the largest values: one at a time, however many ask.
     looks: Semaphore,
+    watchers: Arc<Semaphore>,
+}
+
+/// What an [`HttpServer`] serves.
+#[derive(Debug)]
+pub struct Settings {
+    /// The tables.
+    pub tables: Arc<TableSet>,
+    /// Who knows the peers.
+    pub peers: Peers,
+    /// What time it is.
+    pub clock: Clock,
+    /// Of which data types `/metrics` shows the keys with the largest values.
+    pub tops: Vec<Top>,
+    /// Whom it serves the tables and the page, too. Without it, only numbers and health are served.
+    pub access: Option<Access>,
 }
 
 /// Serves until it is dropped.
 #[derive(Debug)]
 pub struct HttpServer {
     local: SocketAddr,
+    served: Arc<Served>,
     #[expect(dead_code, reason = "for its end")]
     tasks: JoinSet<Infallible>,
 }
 
 impl HttpServer {
-    /// Listens on an address, and serves these tables and peers on the runtime that it is called on; with `tops` also the keys
-    /// of the largest values.
+    /// Listens on an address, on the runtime that it is called on.
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub async fn start(
-        address: SocketAddr,
-        tables: Arc<TableSet>,
-        peers: Peers,
-        clock: Clock,
-        tops: Vec<Top>,
-    ) -> io::Result<Self> {
+    pub async fn start(address: SocketAddr, settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
-        let router =
-            router(Arc::new(Observed { tables, peers, clock, tops, looks: Semaphore::new(1) }));
+        let Settings { tables, peers, clock, tops, access } = settings;
+        let shows_tables = access.is_some();
+        let served = Arc::new(Served {
+            tables,
+            peers,
+            clock,
+            started: clock.now(),
+            tops,
+            access: ArcSwap::from_pointee(access.unwrap_or_default()),
+            looks: Semaphore::new(1),
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+        });
+        let router = observe::router();
+        let router = match shows_tables {
+            true => router.merge(api::router(&served)).merge(page::router()),
+            false => router,
+        };
+        let longest = if shows_tables { WATCH_MAX } else { CONNECTION_MAX };
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, router));
-        Ok(Self { local, tasks })
+        let router = router.with_state(Arc::clone(&served));
+        tasks.spawn(serve(listener, router, Arc::clone(&served), longest));
+        Ok(Self { local, served, tasks })
     }
 
     /// Returns where it listens.
@@ -86,9 +126,19 @@ impl HttpServer {
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
     }
+
+    /// Sets whom it serves, for requests from now on.
+    pub fn set_access(&self, access: Access) {
+        self.served.access.store(Arc::new(access));
+    }
 }
 
-async fn serve(listener: TcpListener, router: Router) -> Infallible {
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    served: Arc<Served>,
+    longest: Duration,
+) -> Infallible {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -96,11 +146,14 @@ async fn serve(listener: TcpListener, router: Router) -> Infallible {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { continue };
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let router = router.clone();
+            Ok((_, from)) if !served.access.load().may_connect(from) => {
+                tracing::debug!(%from, "HTTP: from where nobody may connect");
+            }
+            Ok((stream, from)) => {
+                let router = router.clone().layer(Extension(api::Client(from)));
                 connections.spawn(async move {
                     // What it ends with is the client's affair.
-                    let _ = timeout(CONNECTION_MAX, connection(stream, router)).await;
+                    let _ = timeout(longest, connection(stream, router)).await;
                     drop(permit);
                 });
             }
@@ -119,43 +172,4 @@ async fn connection(stream: TcpStream, router: Router) -> hyper::Result<()> {
         .header_read_timeout(REQUEST_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .await
-}
-
-fn router(observed: Arc<Observed>) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(observed)
-}
-
-async fn metrics(State(observed): State<Arc<Observed>>) -> impl IntoResponse {
-    let tables = observed.tables.all();
-    let largest = if observed.tops.is_empty() {
-        Vec::new()
-    } else {
-        // It looks at every entry, which takes a while. Never closed.
-        let _look = observed.looks.acquire().await;
-        let (tables, tops) = (tables.clone(), observed.tops.clone());
-        let now = observed.clock.now();
-        let found = tokio::task::spawn_blocking(move || metrics::largest(&tables, &tops, now));
-        found.await.unwrap_or_default()
-    };
-    let (peers, aggregates) = (observed.peers.status(), observed.peers.aggregates());
-    let text = metrics::render(&tables, peers, aggregates, largest);
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
-}
-
-async fn ready(State(observed): State<Arc<Observed>>) -> (StatusCode, String) {
-    let mut waiting = String::new();
-    for section in observed.peers.status() {
-        if section.resync != ResyncState::Finished {
-            waiting += &format!("peers section {}: resync {}\n", section.name, section.resync);
-        }
-    }
-    if waiting.is_empty() {
-        (StatusCode::OK, "ready\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, waiting)
-    }
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 use stktable_integration::metrics::Top;
 use stktable_integration::runtime_api::server::Socket;
 
@@ -21,7 +22,8 @@ use tracing_subscriber::filter::LevelFilter;
     name = "stktabled",
     version,
     disable_version_flag = true,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    group(ArgGroup::new("numbers").args(["metrics", "http"]).multiple(true))
 )]
 pub(crate) struct Args {
     /// An HAProxy configuration file, or a folder of *.cfg files; may be repeated.
@@ -48,8 +50,26 @@ pub(crate) struct Args {
 
     /// Shows at /metrics which keys have the largest values of a data type, so many of each table that stores it; may be repeated.
     /// Whoever reads the metrics then sees keys, and each time every entry is looked at.
-    #[arg(long, value_name = "TYPE=N", requires = "metrics")]
+    #[arg(long, value_name = "TYPE=N", requires = "numbers")]
     pub(crate) metrics_top: Vec<Top>,
+
+    /// Where to serve a page that shows tables and peers, the HTTP API of both (/v1/openapi.json), and what --metrics serves
+    /// [default: nowhere]. Off the loopback only with --http-tokens or --http-accept-from.
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "demo")]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// A file whose lines are `read TOKEN` or `write TOKEN`: who uses the HTTP API needs one of them. Without it, clients on this machine may
+    /// do everything, and others read. Read again on SIGHUP.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) http_tokens: Option<PathBuf>,
+
+    /// The networks from which HTTP clients may connect, separated by commas [default: all].
+    #[arg(long, value_name = "CIDR", requires = "http", value_delimiter = ',')]
+    pub(crate) http_accept_from: Vec<IpNet>,
+
+    /// A name that HTTP clients call this host by, beside its addresses and `localhost`; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "http")]
+    pub(crate) http_name: Vec<String>,
 
     /// A file that keeps the tables: read at the start, written at the end and every now and then.
     #[arg(long, value_name = "FILE", conflicts_with = "demo")]

@@ -9,6 +9,7 @@ mod serve;
 mod signals;
 mod state;
 mod supervisor;
+mod web;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -9,7 +9,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use stktable_integration::config::{Setup, StatsSocket};
-use stktable_integration::http::HttpServer;
 use stktable_integration::node::StartError;
 use stktable_integration::peers::driver;
 use stktable_integration::runtime_api::Api;
@@ -19,6 +18,7 @@ use stktable_integration::{Clock, Node};
 use crate::args::Args;
 use crate::signals::{Asked, SOFT_STOP, Signals};
 use crate::state::{Kept, OnDemand, StateFile};
+use crate::web::Web;
 use crate::{check, say, supervisor};
 
 /// How long the process that we follow may hold what we need.
@@ -60,31 +60,15 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         args.take_over.is_some(),
     )
     .await?;
-    let metrics = match args.metrics {
-        Some(address) => {
-            let started = HttpServer::start(
-                address,
-                node.table_set(),
-                node.peers(),
-                clock,
-                args.metrics_top.clone(),
-            )
-            .await;
-            Some(started.map_err(|error| format!("--metrics {address}: cannot listen: {error}"))?)
-        }
-        None => None,
-    };
+    let web = Web::start(args, &node, clock).await?;
     supervisor::tell_left();
     let local = servers.first().map(Server::local);
     if !args.quiet {
         let mut said = if built_in { welcome(&node, local) } else { started(&node, local) };
-        if let Some(metrics) = &metrics {
-            let before = if built_in { "\n  metrics      " } else { ", metrics on " };
-            said += &format!("{before}http://{}/metrics", metrics.local_addr());
-        }
+        said += &web.said(built_in);
         say(&said);
     }
-    let signal = wait(&mut signals, &mut node, args, state.as_ref(), &kept).await;
+    let signal = wait(&mut signals, &mut node, args, state.as_ref(), &kept, &web).await;
     tracing::info!(signal, "stopping");
     supervisor::say(&[NotifyState::Stopping]);
     for server in servers {
@@ -185,6 +169,7 @@ async fn wait(
     args: &Args,
     state: Option<&StateFile>,
     tables: &Kept,
+    web: &Web,
 ) -> &'static str {
     let kept = async {
         if let Some(state) = state {
@@ -210,6 +195,7 @@ async fn wait(
             Asked::Reload => {
                 supervisor::say(&[NotifyState::Status("reading the configuration again")]);
                 reload(node, args);
+                web.reload(args);
                 tables.store(Arc::new(node.tables().to_vec()));
             }
         }
