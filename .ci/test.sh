@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The tests, doc tests among them, and those against a real HAProxy: the README's command.
+# The tests, doc tests among them, and those against a real HAProxy and in a real browser: the README's command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Here a missing HAProxy, or varnishtest, is an error, not a reason to pass by.
-export STKTABLED_REQUIRE_HAPROXY=1 STKTABLED_REQUIRE_VARNISHTEST=1
+# Here a missing HAProxy, varnishtest or chromium is an error, not a reason to pass by.
+export STKTABLED_REQUIRE_HAPROXY=1 STKTABLED_REQUIRE_VARNISHTEST=1 STKTABLED_REQUIRE_CHROMIUM=1
 cargo test --workspace
 
 # What is off by default.

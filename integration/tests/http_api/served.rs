@@ -1,4 +1,5 @@
 //! A node that is served over HTTP, and a client that holds every answer against the document of the API.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -34,6 +35,10 @@ pub(crate) struct Served {
 impl Served {
     /// Starts the peer `a` of a configuration.
     pub(crate) fn start(text: &str) -> Self {
+        Self::with(text, Access::new())
+    }
+
+    pub(crate) fn with(text: &str, access: Access) -> Self {
         let runtime = Runtime::new().unwrap();
         let config = config::parse(&[("x.cfg", text.as_bytes())], &Context::EMPTY).unwrap();
         let clock = Clock::start();
@@ -44,7 +49,7 @@ impl Served {
                 peers: node.peers(),
                 clock,
                 tops: Vec::new(),
-                access: Some(Access::new()),
+                access: Some(access),
             };
             let server = HttpServer::start("127.0.0.1:0".parse().unwrap(), settings);
             let server = server.await.unwrap();
@@ -65,6 +70,10 @@ impl Served {
             server,
             runtime,
         }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     pub(crate) fn table(&self, name: &str) -> &Arc<SharedTable> {
