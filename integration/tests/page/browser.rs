@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
@@ -12,6 +12,7 @@ use tungstenite::{Message, WebSocket};
 /// Beyond this something hangs.
 const SOON: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(50);
+const LOOKS_MAX: u32 = 1_200;
 
 /// Returns the program, if there is one.
 fn program() -> Option<&'static str> {
@@ -111,7 +112,7 @@ impl Browser {
 
     /// Waits until an expression of the page is this.
     pub(crate) fn until(&mut self, expression: &str, is: impl Into<Value>) {
-        let (is, began) = (is.into(), Instant::now());
+        let (is, mut left) = (is.into(), LOOKS_MAX);
         loop {
             let found = self.read(&format!(
                 "(() => {{ try {{ return {expression} }} catch (e) {{ return String(e) }} }})()"
@@ -119,7 +120,8 @@ impl Browser {
             if found == is {
                 return;
             }
-            if began.elapsed() > SOON {
+            left -= 1;
+            if left == 0 {
                 let text = self.read("document.body.innerText");
                 panic!("{expression} is {found}, not {is}: {text}");
             }
