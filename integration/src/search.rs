@@ -222,6 +222,7 @@ impl Search {
     }
 
     /// Returns whether it ended because of its limit: there may be entries behind the last that was given.
+    #[cfg(feature = "http")]
     pub(crate) const fn is_cut(&self) -> bool {
         self.left == 0 && self.ranking.is_none()
     }
