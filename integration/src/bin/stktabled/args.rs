@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use stktable_integration::metrics::Top;
+use stktable_integration::metrics;
 use stktable_integration::runtime_api::server::Socket;
 
 use crate::decode::Decode;
 use crate::generate::Generate;
+use crate::top::Top;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Runs HAProxy's stick tables, and shares them with its peers.
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     /// Shows at /metrics which keys have the largest values of a data type, so many of each table that stores it; may be repeated.
     /// Whoever reads the metrics then sees keys, and each time every entry is looked at.
     #[arg(long, value_name = "TYPE=N", requires = "numbers")]
-    pub(crate) metrics_top: Vec<Top>,
+    pub(crate) metrics_top: Vec<metrics::Top>,
 
     /// Where to serve a page that shows tables and peers, the HTTP API of both (/v1/openapi.json), and what --metrics serves
     /// [default: nowhere]. Off the loopback only with --http-tokens or --http-accept-from.
@@ -129,6 +130,7 @@ pub(crate) enum Command {
     /// Prints the lines to paste into each HAProxy, and the file of stktabled, for a topology.
     Generate(Generate),
     Decode(Decode),
+    Top(Top),
 }
 
 /// How it is logged.
@@ -168,7 +170,7 @@ impl Args {
 }
 
 /// Reads a number with a unit of HAProxy's: `ms`, `s`, `m`, `h`; seconds without one.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a number with ms, s, m or h after it, such as 30s".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -9,6 +9,7 @@ mod serve;
 mod signals;
 mod state;
 mod supervisor;
+mod top;
 mod web;
 
 use std::error::Error;
@@ -46,6 +47,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(args::Command::Decode(wanted)) => return decode::run(wanted),
+        Some(args::Command::Top(wanted)) => return top::run(wanted),
         None => {}
     }
     if args.check {
