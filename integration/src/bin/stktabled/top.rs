@@ -59,7 +59,6 @@ pub(crate) fn run(args: &Top) -> Result<ExitCode, Box<dyn Error>> {
         table: args.table.clone(),
         by: args.by.clone(),
         prefix: args.prefix.clone(),
-        ..Wanted::default()
     };
     if args.once || !io::stdout().is_terminal() {
         let sample = sampler::look(&args.connect, &wanted)?;
