@@ -1,6 +1,8 @@
 //! How long entries live when they are given a time of their own, and what the table counts of their ends.
 #![cfg(not(loom))]
 
+use std::sync::Arc;
+
 use ebtree::Domain;
 use stktable::table::{Learned, Options, Removed, StickTable};
 use stktable::{DataType, Declaration, Key, KeySpec, Tick};
@@ -164,4 +166,43 @@ fn memory_that_is_not_freed_yet_is_told() {
     assert!(kept.unreclaimed > 0, "{kept:?}");
     domain.flush();
     assert_eq!(table.metrics().unreclaimed, 0);
+}
+
+#[test]
+fn an_owned_tracker_holds_its_entry_and_its_table() {
+    let table = Arc::new(table(10, 60_000));
+    let first = table.track(&key(1), START).unwrap();
+    let second = table.track(&key(1), START).unwrap();
+    assert_eq!((first.conn_cur(), second.conn_cur()), (Some(1), Some(2)));
+    drop(second);
+    let owned = first.into_owned(&table);
+    let open = |table: &StickTable| table.fetch(&key(1), DataType::ConnCur, 0, START);
+    assert_eq!(open(&table), Some(1), "nothing was counted by that");
+    expire_all(&table, START + 70_000);
+    assert_eq!(table.remove(&key(1), START + 70_000), Removed::Busy);
+    // The end is counted once, by the thread that happens to have it.
+    let elsewhere = std::thread::spawn(move || drop(owned));
+    elsewhere.join().unwrap();
+    assert_eq!(open(&table), Some(0));
+    assert_eq!(table.remove(&key(1), START), Removed::Removed);
+
+    // The table is there for as long as a tracker of it is.
+    let domain = Domain::with_batch(1);
+    let declaration =
+        Declaration::builder("t", KeySpec::INTEGER).size(1).store(DataType::ConnCur).build();
+    let options = Options::new().domain(domain.clone());
+    let table = Arc::new(StickTable::with(declaration.unwrap(), options));
+    let owned = table.track(&key(1), START).unwrap().into_owned(&table);
+    let weak = Arc::downgrade(&table);
+    drop(table);
+    assert!(weak.upgrade().is_some());
+    drop(owned);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+#[should_panic(expected = "a tracker of this table")]
+fn a_tracker_is_owned_by_its_own_table() {
+    let [one, other] = [(); 2].map(|()| Arc::new(table(10, 60_000)));
+    let _ = one.track(&key(1), START).unwrap().into_owned(&other);
 }

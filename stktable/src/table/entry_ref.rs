@@ -21,13 +21,17 @@ use crate::tick::Tick;
 /// the changes.
 pub struct EntryRef<'t> {
     table: &'t StickTable,
-    entry: NonNull<Entry>,
+    held: Held,
 }
 
+/// An entry that somebody has a reference to, which they give back.
+#[derive(Clone, Copy)]
+pub(super) struct Held(NonNull<Entry>);
+
 // SAFETY: entries are shared between threads by design, and a reference may be dropped on any thread.
-unsafe impl Send for EntryRef<'_> {}
+unsafe impl Send for Held {}
 // SAFETY: as above.
-unsafe impl Sync for EntryRef<'_> {}
+unsafe impl Sync for Held {}
 
 /// A value of one element of a column, as peers exchange it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +132,17 @@ impl Event {
 impl<'t> EntryRef<'t> {
     /// `entry` carries a reference for us.
     pub(super) const fn new(table: &'t StickTable, entry: NonNull<Entry>) -> Self {
-        Self { table, entry }
+        Self { table, held: Held(entry) }
+    }
+
+    /// Takes over the reference to an entry of this table.
+    pub(super) const fn take_over(table: &'t StickTable, held: Held) -> Self {
+        Self { table, held }
+    }
+
+    /// Returns what holds the entry. It is still this that gives it back.
+    pub(super) const fn held(&self) -> Held {
+        self.held
     }
 
     /// Returns the table.
@@ -140,7 +154,7 @@ impl<'t> EntryRef<'t> {
     #[inline]
     pub(super) fn entry(&self) -> &Entry {
         // SAFETY: our reference keeps the entry alive, and so from being freed.
-        unsafe { self.entry.as_ref() }
+        unsafe { self.held.0.as_ref() }
     }
 
     /// Returns what can be read of the entry.
@@ -376,7 +390,7 @@ impl Clone for EntryRef<'_> {
     fn clone(&self) -> Self {
         let taken = self.entry().life.take_reference();
         assert!(taken, "held, so alive");
-        Self { table: self.table, entry: self.entry }
+        Self { table: self.table, held: self.held }
     }
 }
 
@@ -391,7 +405,7 @@ impl Drop for EntryRef<'_> {
         // Over: whoever drops the last reference takes it. Protected first, since the entry may be
         // killed by others as soon as ours is gone.
         // SAFETY: ours.
-        let entry = unsafe { table.keys.protect(self.entry) };
+        let entry = unsafe { table.keys.protect(self.held.0) };
         entry.life.drop_reference();
         // Acquire, before the date is read again (`life`: the generation).
         let seen = entry.life.load();
