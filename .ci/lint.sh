@@ -8,6 +8,7 @@ cargo clippy --workspace --exclude benches --all-targets --all-features -- -D wa
 cargo clippy -p benches --all-targets -- -D warnings
 # An embedder takes the library without the daemon.
 cargo clippy -p stktable-integration --lib --no-default-features -- -D warnings
+cargo clippy -p stktable-integration --lib --no-default-features --features tower -- -D warnings
 export RUSTDOCFLAGS="-D warnings"
 cargo doc --workspace --exclude benches --all-features --no-deps
 cargo doc -p benches --no-deps

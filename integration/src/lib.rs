@@ -8,6 +8,8 @@ pub mod expiry;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod inherited;
+#[cfg(feature = "tower")]
+pub mod limit;
 #[cfg(feature = "http")]
 pub mod metrics;
 pub mod node;

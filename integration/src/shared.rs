@@ -91,7 +91,7 @@ impl Wake for Raise {
 /// A [`StickTable`] with its signals. One task each may wait for them.
 #[derive(Debug)]
 pub struct SharedTable {
-    table: StickTable,
+    table: Arc<StickTable>,
     signals: Arc<Signals>,
     /// The table that is also given what this one learns from peers.
     target: OnceLock<Arc<Self>>,
@@ -141,11 +141,17 @@ impl SharedTable {
         let signals = Arc::new(Signals { expiry: Signal::default(), updates });
         let options = options.wake(Raise(Arc::clone(&signals)));
         Arc::new(Self {
-            table: StickTable::with(declaration, options),
+            table: Arc::new(StickTable::with(declaration, options)),
             signals,
             target: OnceLock::new(),
             part: OnceLock::new(),
         })
+    }
+
+    /// Returns the table itself, for who keeps it ([`OwnedTracker`](stktable::table::OwnedTracker)).
+    #[must_use]
+    pub const fn stick_table(&self) -> &Arc<StickTable> {
+        &self.table
     }
 
     /// Sets what peers have to do with the table, before it is shared. Only the first call counts.

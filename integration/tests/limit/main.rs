@@ -1,0 +1,11 @@
+//! The layer that limits requests, driven by hand: time is a number, and every future is polled here.
+
+mod answers;
+mod concurrency;
+mod counting;
+mod declared;
+mod live;
+mod proxies;
+mod support;
+mod tiers;
+mod waiting;
