@@ -18,6 +18,7 @@ pub mod runtime_api;
 mod search;
 pub mod shared;
 pub mod state;
+pub mod sticky;
 pub mod tls;
 
 pub use clock::Clock;

@@ -52,7 +52,7 @@ pub use options::Options;
 pub use prefix::PrefixWalk;
 pub use server_key::{NAME_LEN_MAX, NAMES_MAX, NameError};
 pub use teach::Taught;
-pub use track::{OwnedTracker, Tracker};
+pub use track::{OwnedTracker, TrackedEntry, Tracker};
 pub use walk::Walk;
 
 /// What a table calls when somebody who sleeps must look at it again. Called from any thread, also

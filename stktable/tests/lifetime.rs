@@ -178,6 +178,13 @@ fn an_owned_tracker_holds_its_entry_and_its_table() {
     let owned = first.into_owned(&table);
     let open = |table: &StickTable| table.fetch(&key(1), DataType::ConnCur, 0, START);
     assert_eq!(open(&table), Some(1), "nothing was counted by that");
+    // Looking at the entry, and holding it once more, changes nothing of that.
+    let (entry, held) = (owned.entry(), owned.entry().clone());
+    assert_eq!((entry.key(), entry.users()), (key(1), 1));
+    drop(entry);
+    drop(held);
+    assert_eq!((owned.entry().users(), open(&table)), (0, Some(1)));
+    assert!(Arc::ptr_eq(owned.table(), &table));
     expire_all(&table, START + 70_000);
     assert_eq!(table.remove(&key(1), START + 70_000), Removed::Busy);
     // The end is counted once, by the thread that happens to have it.

@@ -1,6 +1,7 @@
 //! Tracking: an entry that counts an open connection.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use std::sync::Arc;
 
@@ -122,6 +123,38 @@ impl Drop for Tracker<'_> {
         self.entry.decrement(DataType::ConnCur);
         // At the latest time that the table was told.
         self.entry.touch_for(self.expire_ms, self.entry.table().clock());
+    }
+}
+
+/// The entry of an [`OwnedTracker`]: everything that an [`EntryRef`] can do.
+pub struct TrackedEntry<'o>(ManuallyDrop<EntryRef<'o>>);
+
+impl OwnedTracker {
+    /// Returns the entry.
+    #[must_use]
+    pub fn entry(&self) -> TrackedEntry<'_> {
+        // It is the tracker that gives the reference back.
+        TrackedEntry(ManuallyDrop::new(EntryRef::take_over(&self.table, self.held)))
+    }
+
+    /// Returns the table.
+    #[must_use]
+    pub const fn table(&self) -> &Arc<StickTable> {
+        &self.table
+    }
+}
+
+impl<'o> Deref for TrackedEntry<'o> {
+    type Target = EntryRef<'o>;
+
+    fn deref(&self) -> &EntryRef<'o> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TrackedEntry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 

@@ -55,11 +55,8 @@ pub(crate) struct Top {
 }
 
 pub(crate) fn run(args: &Top) -> Result<ExitCode, Box<dyn Error>> {
-    let wanted = Wanted {
-        table: args.table.clone(),
-        by: args.by.clone(),
-        prefix: args.prefix.clone(),
-    };
+    let wanted =
+        Wanted { table: args.table.clone(), by: args.by.clone(), prefix: args.prefix.clone() };
     if args.once || !io::stdout().is_terminal() {
         let sample = sampler::look(&args.connect, &wanted)?;
         let mut state = State::new(args.connect.to_string(), wanted);
