@@ -167,6 +167,8 @@ async fn serve(
 }
 
 async fn connection(stream: TcpStream, router: Router) -> hyper::Result<()> {
+    // An event is small, and nothing follows it. Without, it is only later.
+    let _ = stream.set_nodelay(true);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_MAX)
