@@ -7,6 +7,8 @@
 mod elastic;
 pub mod instructions;
 pub mod interleave;
+#[cfg(feature = "rivals")]
+pub mod limits;
 mod locked;
 pub mod peers;
 pub mod random;

@@ -65,6 +65,13 @@ enum Command {
     },
     /// Measures look-ups in a process that is idle, teaches, and is taught.
     PeersLookups(peers::cli::LookupArguments),
+    /// Measures what a limit costs a service: requests per second of axum with and without one, beside tower_governor and Redis.
+    #[cfg(feature = "rivals")]
+    Limits {
+        /// For how long each is asked over the network in each of five rounds.
+        #[arg(long, default_value_t = 500)]
+        slice_ms: u64,
+    },
     /// What valgrind counts.
     #[command(hide = true)]
     Probe { operation: Operation, times: u64 },
@@ -209,6 +216,8 @@ fn main() -> ExitCode {
         Command::Sums { keys, rounds, seconds } => return report_sums(keys, rounds, seconds),
         Command::PeersDecode(arguments) => return arguments.run(),
         Command::PeersLookups(arguments) => return arguments.run(),
+        #[cfg(feature = "rivals")]
+        Command::Limits { slice_ms } => return benches::limits::report(slice_ms),
         Command::Probe { operation, times } => operation.probe(times),
     }
     ExitCode::SUCCESS

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use star::{Star, lease_key};
+use star::{Path, Star, lease_key};
 use stktable::{DataType, Key, Tick};
 use stktable_integration::aggregate::{LEASE_MS, LEASE_RENEW_MS};
 
@@ -315,8 +315,8 @@ fn a_source_is_in_only_once_it_has_told_everything() {
     assert!(!star.aggregate.status().complete, "it says nothing yet of what it has");
 }
 
-/// Everything happens at any time: events, deliveries of some bytes, lost connections, restarts, passes of the aggregator that get
-/// some steps. Whoever has a good lease reads sums of what every source has told.
+/// Everything happens at any time: events, deliveries of some bytes, lost connections, restarts, partitions that cut some sources off in both
+/// directions or in one, resyncs that are asked for again and again by either side, passes of the aggregator that get some steps. Whoever has a good lease reads sums of what every source has told.
 fn storm(seed: u64, count: usize, steps: usize) {
     const KEYS: u32 = 4;
     let mut random = SmallRng::seed_from_u64(seed);
@@ -325,7 +325,7 @@ fn storm(seed: u64, count: usize, steps: usize) {
     let mut known: Vec<VecDeque<(Tick, Vec<i64>)>> = vec![VecDeque::new(); count];
     let mut most = vec![vec![0; KEYS as usize]; count];
     let window = u64::from(LEASE_MS + LEASE_RENEW_MS);
-    let mut complete = 0;
+    let (mut complete, mut partitions, mut asked) = (0, 0, 0);
     star.connect_all();
     for _ in 0..steps {
         let at = random.random_range(0..count);
@@ -343,6 +343,21 @@ fn storm(seed: u64, count: usize, steps: usize) {
             88 => star.cut(at),
             89 => star.restart(at),
             90..93 => star.connect(at),
+            93 => {
+                // Some of them, and the others are whole again.
+                for path in &mut star.paths {
+                    *path = match random.random_range(0..6) {
+                        0 => Path::Closed,
+                        1 => Path::OneWay(random.random_range(0..2)),
+                        _ => Path::Open,
+                    };
+                }
+                partitions += usize::from(star.paths.iter().any(|path| *path != Path::Open));
+            }
+            94..96 => {
+                star.ask_again(at, random.random_range(0..2));
+                asked += 1;
+            }
             _ => star.now = Tick(star.now.0 + random.random_range(1..300)),
         }
         for (at, known) in known.iter_mut().enumerate() {
@@ -376,6 +391,8 @@ fn storm(seed: u64, count: usize, steps: usize) {
         }
     }
     assert!(complete > 0, "{seed}: it was never complete");
+    assert!(partitions > 0 && asked > 0, "{seed}: {partitions} {asked}");
+    star.paths.fill(Path::Open);
     star.connect_all();
     star.wait(6_000);
     star.connect_all();

@@ -36,11 +36,23 @@ pub(crate) struct Link {
     input: [Vec<u8>; 2],
 }
 
+/// What passes between the aggregator and a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Path {
+    #[default]
+    Open,
+    /// Nothing: what is sent waits, and who listens hears nothing.
+    Closed,
+    /// Only what goes to this end.
+    OneWay(usize),
+}
+
 pub(crate) struct Star {
     pub(crate) now: Tick,
     pub(crate) names: Vec<String>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) links: Vec<Option<Link>>,
+    pub(crate) paths: Vec<Path>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) aggregate: Aggregate,
     pub(crate) into: Arc<SharedTable>,
@@ -132,6 +144,7 @@ impl Star {
             now: START,
             nodes: names.iter().map(|name| Node::new(name, expire_ms)).collect(),
             links: names.iter().map(|_| None).collect(),
+            paths: vec![Path::default(); count],
             memories: names.iter().map(memory).collect(),
             names,
             sources,
@@ -155,8 +168,14 @@ impl Star {
 
     /// A source asks the aggregator for everything.
     pub(crate) fn ask(&mut self, at: usize) {
-        let link = self.links[at].as_mut().expect("a connection");
-        link.ends[1].request_resync();
+        self.ask_again(at, 1);
+    }
+
+    /// One end asks the other for everything, be it that it did so before.
+    pub(crate) fn ask_again(&mut self, at: usize, end: usize) {
+        if let Some(link) = &mut self.links[at] {
+            link.ends[end].request_resync();
+        }
     }
 
     /// What is on its way is lost.
@@ -201,7 +220,12 @@ impl Star {
                 busy = true;
             }
         }
-        let most = most.min(to[end].len());
+        let passes = match self.paths[at] {
+            Path::Open => true,
+            Path::Closed => false,
+            Path::OneWay(to) => to == end,
+        };
+        let most = if passes { most.min(to[end].len()) } else { 0 };
         busy |= most > 0;
         input[end].extend(to[end].drain(..most));
         let used = ends[end].handle_input(now, &input[end]).unwrap();
