@@ -111,11 +111,11 @@ impl Client {
     /// Finds the other end of the connection in another extension than [`PeerAddr`]: with axum in its own,
     /// `|ConnectInfo(address): &ConnectInfo<SocketAddr>| address.ip()`.
     #[must_use]
-    pub fn from_extension<T: Send + Sync + 'static>(
+    pub fn from_extension<T: Send + Sync + 'static, A: Into<Option<IpAddr>>>(
         self,
-        address: impl Fn(&T) -> IpAddr + Send + Sync + 'static,
+        address: impl Fn(&T) -> A + Send + Sync + 'static,
     ) -> Self {
-        Self { peer: Arc::new(move |all| all.get::<T>().map(&address)), ..self }
+        Self { peer: Arc::new(move |all| address(all.get::<T>()?).into()), ..self }
     }
 
     /// Returns the address of the client, `None` where nobody said who is at the other end of the connection.

@@ -187,6 +187,21 @@ fn it_is_over_when_the_service_panics() {
 }
 
 #[test]
+fn what_others_have_open_may_be_observed() {
+    let (time, shared) = (Time::new(), table("table t type ip size 10 expire 1m store conn_cur"));
+    let tier = Tier::of(&shared).limit(Limit::new(D::ConnCur, 2).observed());
+    let limiter = limiter(Limits::builder().tier(tier), &time);
+    let key = shared.declaration().key.parse(WHO).unwrap();
+    let open: Vec<_> = (0..2).map(|_| shared.track(&key, time.now()).unwrap()).collect();
+    assert!(is_let_in(&limiter, from(WHO)), "2 are not above 2, and this one is none of them");
+    assert_eq!(stands(&shared, WHO, D::ConnCur, time.now()), 2);
+    let third = shared.track(&key, time.now());
+    assert!(!is_let_in(&limiter, from(WHO)));
+    drop((open, third));
+    assert!(is_let_in(&limiter, from(WHO)));
+}
+
+#[test]
 fn many_threads_raise_and_lower_as_often() {
     let lab = Lab::new(3);
     let inside = AtomicUsize::new(0);

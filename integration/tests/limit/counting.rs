@@ -1,6 +1,7 @@
 //! What a request adds, and what is refused for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderName;
 use stktable::DataType as D;
@@ -53,6 +54,20 @@ fn an_entry_that_is_refused_at_once_is_not_made() {
     let answer = send(&limiter, from(WHO));
     assert_eq!((answer.status.as_u16(), answer.retry_after()), (429, None), "it never fits");
     assert_eq!(table.used(), 0);
+}
+
+#[test]
+fn a_request_costs_the_same_in_all_that_counts_it() {
+    let line = "table t type ip size 10 expire 1m store gpc0,http_req_cnt,http_req_rate(10s)";
+    let (rate, count) = (Limit::new(D::HttpReqRate, 9), Limit::new(D::HttpReqCnt, 9));
+    for (one, other) in [(rate.clone().cost(3), count.clone()), (rate, count.cost_by(|_| 3))] {
+        let (time, table) = (Time::new(), table(line));
+        let tier = Tier::of(&table).limit(one).limit(other).count(D::Gpc0, 5);
+        let limiter = limiter(Limits::builder().tier(tier), &time);
+        assert_eq!(let_in(&limiter, 4, || from(WHO)), 3);
+        let stand = |data_type| stands(&table, WHO, data_type, time.now());
+        assert_eq!([D::HttpReqRate, D::HttpReqCnt, D::Gpc0].map(stand), [12, 12, 20]);
+    }
 }
 
 #[test]
@@ -118,28 +133,73 @@ fn what_is_observed_is_only_read() {
 }
 
 #[test]
-fn several_threads_never_let_one_more_in() {
-    for uncounted in [false, true] {
-        let (time, table) =
-            (Time::new(), table("table t type ip size 10 expire 1m store gpc0,http_req_rate(10s)"));
-        let tier =
-            Tier::of(&table).limit(Limit::new(D::HttpReqRate, 500)).limit(Limit::new(D::Gpc0, 600));
-        let mut limits = Limits::builder().tier(tier);
-        if uncounted {
-            limits = limits.refused_uncounted();
+fn several_threads_let_exactly_so_many_in() {
+    for data_type in [D::HttpReqRate, D::Gpc0] {
+        for uncounted in [false, true] {
+            let (time, table) = (
+                Time::new(),
+                table("table t type ip size 10 expire 1m store gpc0,http_req_rate(10s)"),
+            );
+            let limits = one(&table, Limit::new(data_type, 500));
+            let limits = if uncounted { limits.refused_uncounted() } else { limits };
+            let limiter = limiter(limits, &time);
+            let total: usize = std::thread::scope(|scope| {
+                let run = || let_in(&limiter, 400, || from(WHO));
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            assert_eq!(total, 500, "{data_type} {uncounted}");
         }
-        let limiter = limiter(limits, &time);
-        let total: usize = std::thread::scope(|scope| {
-            let run = || let_in(&limiter, 400, || from(WHO));
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    }
+}
+
+#[test]
+fn of_two_that_come_at_once_the_first_is_let_in() {
+    let (time, table) = (
+        Time::new(),
+        table("table t type integer size 10k expire 1m store gpc0,http_req_rate(10s)"),
+    );
+    const KEYS: u32 = 3_000;
+    for data_type in [D::HttpReqRate, D::Gpc0] {
+        let by = header(HeaderName::from_static("x-number"));
+        let tier = Tier::of(&table).key(by).limit(Limit::new(data_type, 1));
+        let limiter = limiter(Limits::builder().tier(tier), &time);
+        let come = AtomicU32::new(0);
+        let run = || {
+            let request = |number: u32| with(from(WHO), &[("x-number", &number.to_string())]);
+            let mut let_in = Vec::new();
+            for number in 0..KEYS {
+                let request = request(number);
+                come.fetch_add(1, Ordering::SeqCst);
+                while come.load(Ordering::SeqCst) < 2 * (number + 1) {
+                    std::thread::yield_now();
+                }
+                let_in.push(is_let_in(&limiter, request));
+            }
+            let_in
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let one = scope.spawn(run);
+            (run(), one.join().unwrap())
         });
-        // Where refused ones are not counted, those that were refused at the same moment may be.
-        if uncounted {
-            assert!(total <= 500, "{total}");
-        } else {
-            assert_eq!(total, 500);
-        }
+        let same = one.iter().zip(&other).position(|(one, other)| one == other);
+        assert_eq!(same, None, "{data_type}: both or none");
+    }
+}
+
+#[test]
+fn an_entry_that_counts_lives_on_and_peers_are_told() {
+    let (time, table) =
+        (Time::new(), table("table t type ip size 10 expire 1m store http_req_cnt"));
+    let limiter = limiter(one(&table, Limit::new(D::HttpReqCnt, 1)), &time);
+    let key = table.declaration().key.parse(WHO).unwrap();
+    for _ in 0..3 {
+        let before = table.mark_updates();
+        let _ = send(&limiter, from(WHO));
+        let entry = table.get(&key, time.now()).unwrap();
+        assert_eq!(entry.expires_in(time.now()), 60_000);
+        assert!(entry.update_seq() > before, "refused or not");
+        time.pass(30_000);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Nobody becomes somebody else by what they send.
 
+use std::net::IpAddr;
+
 use http::Request;
 use stktable_integration::limit::{Client, Head, PeerAddr, PeerAddrLayer};
 use tower::{Layer as _, Service as _, service_fn};
@@ -105,14 +107,14 @@ fn the_address_of_the_connection_is_brought_by_whom_it_may() {
     let address = "192.0.2.7:1".parse().unwrap();
     let mut service = PeerAddrLayer(address).layer(seen);
     assert_eq!(now_or_never(service.call(Request::new(()))), Ok(Some(PeerAddr(address))));
-    // As with axum, whose extension is another one.
-    struct ConnectInfo(std::net::SocketAddr);
-    #[derive(Clone, Copy)]
-    struct Other(std::net::Ipv4Addr);
-    let ConnectInfo(address) = ConnectInfo(address);
-    let std::net::IpAddr::V4(ip) = address.ip() else { panic!("{address}") };
+    // As frameworks do, in an extension of their own.
+    #[derive(Clone)]
+    struct Connected(std::net::Ipv4Addr);
+    let ip = std::net::Ipv4Addr::new(192, 0, 2, 8);
     let mut request = Request::new(());
-    request.extensions_mut().insert(Other(ip));
-    let client = Client::peer().from_extension(|other: &Other| other.0.into());
+    request.extensions_mut().insert(Connected(ip));
+    let client = Client::peer().from_extension(|connected: &Connected| IpAddr::V4(connected.0));
     assert_eq!(client.address(&Head::of(&request)), Some(ip.into()));
+    let client = Client::peer().from_extension(|_: &Connected| None);
+    assert_eq!(client.address(&Head::of(&request)), None);
 }
