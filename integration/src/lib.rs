@@ -24,3 +24,8 @@ pub mod tls;
 pub use clock::Clock;
 pub use node::Node;
 pub use shared::{SharedTable, Signal, WriteToError};
+
+/// The examples of the README, which have to compile.
+#[cfg(all(doctest, feature = "tower"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

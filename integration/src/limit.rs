@@ -83,6 +83,8 @@
 //!
 //! - A limit on what this service counts holds for each node by itself, and for those that learn from it. For a limit on the sum, observe a
 //!   table of [sums](crate::aggregate).
+//! - A lesson replaces what is counted while it lasts: a service had better take requests once it has been taught
+//!   ([`ResyncState::Finished`](crate::peers::resync::ResyncState::Finished)), as the example says by `/ready`.
 //! - A mark (`gpc0`, `gpt0`) that others set belongs in a table of its own that is observed here: who counts in the entry tells peers all its
 //!   values, and so the mark as it was before.
 //!

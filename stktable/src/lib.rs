@@ -50,8 +50,3 @@ pub use ebtree::{advise_huge_pages, return_memory};
 pub use key::{Key, KeyError, KeySpec, KeyType, Prefix};
 pub use table::{EntryRef, StickTable, TableFull};
 pub use tick::Tick;
-
-/// The example of the README, which has to compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -63,7 +63,7 @@ fn a_client_limited_at_one_service_is_refused_by_the_other() {
     let [one, other] = free_ports();
     let file = config(folder.path(), &[("app1", one), ("app2", other)], "");
     let [app1, app2] = ["app1", "app2"].map(|name| node(&file, name));
-    [&app1, &app2].map(is_ready);
+    [&app1, &app2].into_iter().for_each(is_ready);
     assert_eq!(exhaust(app1.address, "192.0.2.7"), 5);
     until("it is learned", || learned(&app2, "192.0.2.7", "http_req_rate", MAX + 1));
     // The very first request of that client here.
@@ -127,7 +127,7 @@ frontend web
     let _haproxy = Running::start(&mut haproxy);
     until("HAProxy answers", || command(&socket, "show table").map(drop));
     let [app1, app2] = ["app1", "app2"].map(|name| node(&file, name));
-    [&app1, &app2].map(is_ready);
+    [&app1, &app2].into_iter().for_each(is_ready);
     let web = SocketAddr::from(([127, 0, 0, 1], web));
 
     // Limited at HAProxy, by what it counted itself. It does not say when it has been taught, so it is asked until it holds.
