@@ -1,5 +1,6 @@
 //! `cargo run --release -p benches -- report`: compares ours with locked versions and prints a Markdown table.
 
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use benches::instructions::{self, Operation};
 use benches::interleave::{Plan, Reached};
 use benches::{peers, sums, table, tree};
 use clap::{Parser, Subcommand};
+use hdrhistogram::Histogram;
 
 #[derive(Parser)]
 #[command(
@@ -85,14 +87,18 @@ fn report_sums(keys: u32, rounds: u32, seconds: u64) -> ExitCode {
     for sources in [4, 50] {
         println!("{}", sums::cost(sources, keys, rounds));
     }
-    let measured = tokio::runtime::Runtime::new()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(sums::delays(3, seconds)));
-    match measured {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let between = |who: &str, measured: Result<Histogram<u64>, Box<dyn Error>>| match measured {
         Ok(delays) => {
             let ms = |quantile| delays.value_at_quantile(quantile) as f64 / 1e3;
             println!(
-                "\nfrom an event at one of three peers to the sum at another, {} times, while all count: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
+                "\nfrom an event at one of three {who} to the sum at another, {} times, while all count: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
                 delays.len(),
                 ms(0.5),
                 ms(0.99),
@@ -101,10 +107,15 @@ fn report_sums(keys: u32, rounds: u32, seconds: u64) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{who}: {error}");
             ExitCode::FAILURE
         }
+    };
+    let ours = between("peers", runtime.block_on(sums::delays(3, seconds)));
+    if ours != ExitCode::SUCCESS {
+        return ours;
     }
+    between("HAProxy processes", runtime.block_on(sums::haproxies::delays(seconds)))
 }
 
 /// Prints one comparison: what each reached, and the ratio of each of ours to it.

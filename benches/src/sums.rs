@@ -1,5 +1,7 @@
 //! What sums over peers cost, and how soon they are known.
 
+pub mod haproxies;
+
 use std::fmt;
 use std::net::TcpListener;
 use std::sync::Arc;

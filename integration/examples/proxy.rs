@@ -28,6 +28,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use stktable::table::Comparison;
 use stktable::{DataType, Key, KeyType};
 use stktable_integration::config::{self, Context};
+use stktable_integration::peers::resync::ResyncState;
 use stktable_integration::sticky::{self, Connection, Failed};
 use stktable_integration::{Clock, Node, SharedTable};
 use tokio::net::{TcpListener, TcpStream};
@@ -198,7 +199,11 @@ impl Proxy {
             sticky.denied();
             return answer(StatusCode::INTERNAL_SERVER_ERROR, "tarpitted\n");
         }
-        match timeout(SERVER_MAX, self.forward(request)).await {
+        let Ok(Ok(server)) = timeout(SERVER_MAX, TcpStream::connect(self.upstream)).await else {
+            // Nobody failed who was asked.
+            return answer(StatusCode::SERVICE_UNAVAILABLE, "no server\n");
+        };
+        match timeout(SERVER_MAX, forward(server, request)).await {
             Ok(Ok(response)) => {
                 sticky.response(response.status().as_u16());
                 response.map(BodyExt::boxed)
@@ -213,19 +218,18 @@ impl Proxy {
             }
         }
     }
+}
 
-    /// Asks the server. A connection for each request keeps the example small.
-    async fn forward(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Incoming>, Box<dyn Error + Send + Sync>> {
-        let stream = TcpStream::connect(self.upstream).await?;
-        stream.set_nodelay(true)?;
-        let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await?;
-        // It ends with the answer.
-        tokio::spawn(connection);
-        Ok(sender.send_request(request).await?)
-    }
+/// Asks the server. A connection for each request keeps the example small.
+async fn forward(
+    server: TcpStream,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, Box<dyn Error + Send + Sync>> {
+    server.set_nodelay(true)?;
+    let (mut sender, connection) = client::handshake(TokioIo::new(server)).await?;
+    // It ends with the answer.
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await?)
 }
 
 #[tokio::main]
@@ -244,6 +248,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tarpit: ready(&node, args.tarpit)?,
         tarpit_delay: Duration::from_millis(args.tarpit_delay),
     });
+    // What peers teach at the start replaces what is counted meanwhile. It is over after some seconds, be there a peer or not.
+    while node.sections().any(|section| section.status().resync != ResyncState::Finished) {
+        sleep(Duration::from_millis(20)).await;
+    }
     let listener = TcpListener::bind(args.listen).await?;
     println!("listening on {}", listener.local_addr()?);
     loop {

@@ -13,7 +13,8 @@
 //! | the connection is accepted | [`Connection::accepted`] | `sess_cnt`, `sess_rate` of those of the connection |
 //! | a request comes | [`Connection::request`] | `http_req_cnt`, `http_req_rate` of those of the connection |
 //! | `http-request track-scN` | [`Request::track`] | `conn_cnt`, `conn_rate`, `conn_cur`, `http_req_cnt`, `http_req_rate` of that one; `conn_cur` until the request ends |
-//! | a response of a server, or of the proxy for it | [`Request::response`] | with a status of 400 to 499 `http_err_cnt`, `http_err_rate`, of 500 to 599 but for 501 and 505 `http_fail_cnt`, `http_fail_rate`: of those of the request and of the connection |
+//! | a response of a server, or the 502 or 504 of the proxy for one that was reached and did not answer | [`Request::response`] | with a status of 400 to 499 `http_err_cnt`, `http_err_rate`, of 500 to 599 but for 501 and 505 `http_fail_cnt`, `http_fail_rate`: of those of the request and of the connection |
+//! | no server can be reached | nothing is to be called | none |
 //! | `http-request deny`, `tarpit` | [`Request::denied`] | `http_err_cnt`, `http_err_rate` of the same |
 //! | a request that is malformed, or that the client gives up before it is whole | [`Connection::failed`] | `http_req_cnt`, `http_err_cnt` and their rates of those of the connection |
 //! | a request that is not whole in time | [`Connection::failed`] | `http_req_cnt` and `http_req_rate` alone |

@@ -1,7 +1,7 @@
 //! Sums over three HAProxy processes, which read them and limit clients by them.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use crate::cli::Stats;
@@ -57,6 +57,14 @@ impl Lab {
         let ports: Vec<_> = (0..=SOURCES).map(|_| free_port()).collect();
         let web: Vec<_> = (0..SOURCES).map(|_| free_port()).collect();
         let path = |name: String| folder.path().join(name);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let hangs_up = listener.local_addr().unwrap().port();
+        // It hears the request, and goes away.
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.read(&mut [0; 4096]);
+            }
+        });
         for (at, web) in web.iter().enumerate() {
             let name = format!("h{at}");
             let file = format!(
@@ -80,8 +88,14 @@ frontend web
     acl whole str(st.agg),table_gpt0({LEASE}) eq 1
     acl busy var(txn.ip),table_http_req_rate({AGG}) gt {LIMIT}
     http-request track-sc0 var(txn.ip) table {LOCAL}
+    http-request sc-inc-gpc0(0)
+    http-request deny deny_status 404 if {{ url_param(e) 404 }}
     http-request deny deny_status 429 if whole busy
-    http-request return status 200
+    use_backend hangs_up if {{ url_param(e) 502 }}
+    http-request return status 200 if !{{ url_param(e) 502 }}
+backend hangs_up
+    server one 127.0.0.1:{hangs_up}
+    retries 0
 ",
                 socket = path(format!("{name}.sock")).display(),
                 own = ports[at],
@@ -127,8 +141,12 @@ frontend web
 
     /// One request of a client at one process; returns the status.
     fn get(&self, at: usize, ip: &str) -> u16 {
+        self.ask(at, &format!("ip={ip}"))
+    }
+
+    fn ask(&self, at: usize, query: &str) -> u16 {
         let mut stream = TcpStream::connect(("127.0.0.1", self.web[at])).unwrap();
-        write!(stream, "GET /?ip={ip} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET /?{query} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap()
@@ -213,6 +231,31 @@ fn three_haproxies_read_and_limit_by_what_all_of_them_count() {
             .try_for_each(|client| lab.all_read(&format!("198.51.100.{client}"), "http_req_cnt", 9))
     });
 
+    // What only some of them are: refused, and failed by a server that hangs up. Every column is the sum of what the processes have in it.
+    for number in 0..30 {
+        let status = if (number + number / 10) % 2 == 0 { 404 } else { 502 };
+        let query = format!("ip=198.51.100.{}&e={status}", number % 10);
+        assert_eq!(lab.ask(number % SOURCES, &query), status);
+    }
+    until("every column is the sum of the processes' own", || {
+        for counter in COUNTERS {
+            for client in 0..10 {
+                let client = format!("198.51.100.{client}");
+                let mut sum = 0;
+                for at in 0..SOURCES {
+                    let rows = lab.stats(at).table(LOCAL)?;
+                    sum += rows.get(&client).map_or(0, |row| row.value(counter).parse().unwrap());
+                }
+                // Nothing is a session of its own here: it is the request that is tracked.
+                if sum == 0 && counter != "sess_cnt" {
+                    return Err(format!("{counter} of {client} is 0"));
+                }
+                lab.all_read(&client, counter, sum)?;
+            }
+        }
+        Ok(())
+    });
+
     // No process sees enough of this client to refuse it by itself; all of them do.
     let each = LIMIT / 3 + 2;
     for at in 0..SOURCES {
@@ -237,7 +280,7 @@ fn three_haproxies_read_and_limit_by_what_all_of_them_count() {
     lab.stktabled = Lab::run(&lab.folder, "sum", &[]);
     until("the sums are whole again", || lab.all_whole(true));
     until("and they are what they were", || {
-        lab.all_read("198.51.100.3", "http_req_cnt", 9)?;
+        lab.all_read("198.51.100.3", "http_req_cnt", 12)?;
         lab.all_read("192.0.2.1", "bytes_in_cnt", expected[6])
     });
 
@@ -248,7 +291,7 @@ fn three_haproxies_read_and_limit_by_what_all_of_them_count() {
     until("the old process is gone", || old.has_ended());
     until("the sums are whole after a reload", || lab.all_whole(true));
     until("and they are what they were", || {
-        lab.all_read("198.51.100.3", "http_req_cnt", 9)?;
+        lab.all_read("198.51.100.3", "http_req_cnt", 12)?;
         lab.all_read("192.0.2.1", "bytes_in_cnt", expected[6])
     });
 
@@ -266,7 +309,7 @@ fn three_haproxies_read_and_limit_by_what_all_of_them_count() {
         lab.all_read("192.0.2.1", "bytes_in_cnt", expected[6] - 3_006)
     });
     lab.get(2, "198.51.100.3");
-    until("it counts again", || lab.all_read("198.51.100.3", "http_req_cnt", 7));
+    until("it counts again", || lab.all_read("198.51.100.3", "http_req_cnt", 9));
 }
 
 #[test]
