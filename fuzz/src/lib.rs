@@ -2,6 +2,7 @@
 //!
 //! The harnesses themselves stand in `tests/`; each is an ordinary test that a fuzzing engine can run too.
 
+pub mod campaign;
 pub mod codec;
 pub mod grammar;
 pub mod memory;
