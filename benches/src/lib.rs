@@ -11,7 +11,6 @@ pub mod interleave;
 pub mod limits;
 mod locked;
 pub mod peers;
-pub mod random;
 #[cfg(feature = "rivals")]
 mod reclaimers;
 #[cfg(feature = "rivals")]
@@ -19,3 +18,5 @@ mod rivals;
 pub mod sums;
 pub mod table;
 pub mod tree;
+
+pub use probes::random;

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use benches::instructions::{self, Operation};
+use benches::instructions;
 use benches::interleave::{Plan, Reached};
 use benches::{peers, sums, table, tree};
 use clap::{Parser, Subcommand};
 use hdrhistogram::Histogram;
+use probes::Operation;
 
 #[derive(Parser)]
 #[command(
@@ -74,9 +75,6 @@ enum Command {
         #[arg(long, default_value_t = 500)]
         slice_ms: u64,
     },
-    /// What valgrind counts.
-    #[command(hide = true)]
-    Probe { operation: Operation, times: u64 },
 }
 
 fn report_sums(keys: u32, rounds: u32, seconds: u64) -> ExitCode {
@@ -179,10 +177,17 @@ fn count_instructions(write: bool) -> ExitCode {
     let record = std::fs::read_to_string(&path).unwrap_or_default();
     let mut written = String::new();
     let mut worse = false;
+    let program = match instructions::build() {
+        Ok(program) => program,
+        Err(failure) => {
+            eprintln!("{failure}");
+            return ExitCode::FAILURE;
+        }
+    };
     println!("| operation | instructions | recorded |");
     println!("| --- | --- | --- |");
     for operation in Operation::ALL {
-        let count = match instructions::count(operation) {
+        let count = match instructions::count(&program, operation) {
             Ok(count) => count,
             Err(failure) => {
                 eprintln!("{failure}");
@@ -229,7 +234,6 @@ fn main() -> ExitCode {
         Command::PeersLookups(arguments) => return arguments.run(),
         #[cfg(feature = "rivals")]
         Command::Limits { slice_ms } => return benches::limits::report(slice_ms),
-        Command::Probe { operation, times } => operation.probe(times),
     }
     ExitCode::SUCCESS
 }

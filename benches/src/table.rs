@@ -6,21 +6,18 @@ mod locked;
 #[cfg(feature = "rivals")]
 mod rivals;
 
-use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ebtree::Domain;
-use stktable::table::{EntryRef, Event, Options, StickTable};
-use stktable::{DataType, Declaration, Key, KeySpec, Tick};
+use probes::clients::{self, PERIOD_MS, count, key, table};
+use stktable::Tick;
+use stktable::table::StickTable;
 
 use self::keys::Sequence;
 pub use self::keys::Spread;
 use crate::interleave::{Contestant, Plan, Reached, interleave};
-use crate::random::Random;
 
 /// Operations of a batch.
 const BATCH: u64 = 64;
-pub(crate) const PERIOD_MS: u64 = 10_000;
 
 /// What everybody can do.
 pub(crate) trait Clients: Sync {
@@ -58,12 +55,6 @@ impl Clients for Batched {
 /// Clients of a batch.
 const AT_ONCE: usize = 32;
 
-fn count(entry: &EntryRef<'_>, now: Tick) {
-    entry.add(DataType::Gpc0, 0, 1, now);
-    entry.count(Event::HttpRequest, 1, now);
-    entry.touch(now);
-}
-
 /// What the others keep of a client, where somebody else sees to it that one thread at a time changes it.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -88,42 +79,10 @@ impl Counters {
     }
 }
 
-/// Returns the key of client `number`.
-pub(crate) fn key(number: u32) -> Key {
-    Key::from(Ipv4Addr::from_bits(number))
-}
-
-/// Returns an empty table with room for `n` clients.
-pub(crate) fn table(n: u32) -> StickTable {
-    let declaration = Declaration::builder("clients", KeySpec::IP)
-        .size(n)
-        .expire_ms(600_000)
-        .peers("mesh")
-        .store(DataType::Gpc0)
-        .store(DataType::HttpReqCnt)
-        .store_rate(DataType::HttpReqRate, 10_000)
-        .build()
-        .expect("a valid declaration");
-    StickTable::with(declaration, Options::new().domain(Domain::new()))
-}
-
 impl Clients for StickTable {
     /// Refreshes the expiry, too, and has the peers told.
     fn request(&self, client: u32, now: u64) {
-        let now = Tick(now);
-        let entry = self.get_or_create(&key(client), now).expect("there is room");
-        count(&entry, now);
-    }
-}
-
-/// Counts `times` requests of one of `n` clients each.
-pub(crate) fn probe_track(n: u32, times: u64) {
-    let table = table(n);
-    (0..n).for_each(|client| table.request(client, PERIOD_MS));
-    let mut random = Random::new(1);
-    for turn in 0..times {
-        let client = u32::try_from(random.below(u64::from(n))).expect("below n");
-        table.request(client, PERIOD_MS + turn / 64);
+        clients::request(self, client, now);
     }
 }
 
@@ -161,6 +120,8 @@ pub fn compare_track(n: u32, spread: Spread, plan: Plan) -> Vec<Reached> {
 
 #[cfg(test)]
 mod tests {
+    use stktable::DataType;
+
     use super::*;
 
     #[test]
