@@ -110,7 +110,9 @@ mod service;
 mod wait;
 
 pub use client::{Client, Networks, PeerAddr, PeerAddrLayer, PeerAddrService};
-pub use key::{And, Head, KeyOf, KeyWriter, Or, WRITTEN_MAX, client, header, method, path};
+pub use key::{
+    And, Head, KeyOf, KeyWriter, Or, WRITTEN_MAX, client, header, literal, method, path,
+};
 pub use limiter::{Limiter, Statistics};
 pub use refusal::{Exceeded, Reason, Refusal};
 pub use rules::{

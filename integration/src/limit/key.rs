@@ -64,7 +64,8 @@ pub trait KeyOf: Send + Sync + 'static {
     /// Writes the key. `None` says that this request has none.
     fn write(&self, head: &Head<'_>, key: &mut KeyWriter) -> Option<()>;
 
-    /// Asks another one where this one finds none.
+    /// Asks another one where this one finds none. Where a client chooses what one of them says, it may choose a key of the other one: put a
+    /// [`literal`] before each to tell them apart.
     fn or<O: KeyOf>(self, other: O) -> Or<Self, O>
     where
         Self: Sized,
@@ -131,6 +132,22 @@ pub fn header(name: HeaderName) -> impl KeyOf {
 #[must_use]
 pub fn path() -> impl KeyOf {
     |head: &Head<'_>, key: &mut KeyWriter| key.text(head.uri.path())
+}
+
+/// The same text for every request: one key for all, or what tells the keys of one kind from those of another.
+///
+/// ```
+/// use http::HeaderName;
+/// use stktable_integration::limit::{KeyOf, client, header, literal};
+///
+/// fn who() -> impl KeyOf {
+///     let token = literal("token").and(header(HeaderName::from_static("x-api-key")));
+///     token.or(literal("address").and(client()))
+/// }
+/// ```
+#[must_use]
+pub fn literal(text: &'static str) -> impl KeyOf {
+    move |_: &Head<'_>, key: &mut KeyWriter| key.text(text)
 }
 
 /// The method.

@@ -355,7 +355,7 @@ impl Builder {
         self
     }
 
-    /// Refuses nothing. A request that would have been refused is told to [`on_refusal`](Self::on_refusal) and the log, and has the
+    /// Refuses nothing, also where it cannot count. A request that would have been refused is told to [`on_refusal`](Self::on_refusal) and the log, and has the
     /// [`Refusal`] among its extensions when it gets to the service.
     pub const fn shadow(mut self) -> Self {
         self.shadow = true;
@@ -374,7 +374,8 @@ impl Builder {
         self
     }
 
-    /// Adds `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, of the strictest limit, to every response.
+    /// Adds `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, of the strictest limit, to every
+    /// response. The last one is in seconds from now.
     pub const fn x_ratelimit_fields(mut self) -> Self {
         self.fields.x = true;
         self
@@ -413,7 +414,7 @@ impl Builder {
             policy: headers::policy(&tiers),
             tiers,
             count_refused: !self.refused_uncounted,
-            failing: self.failing,
+            failing: if self.shadow { Failing::Open } else { self.failing },
             fields: self.fields,
             on_refusal: self.on_refusal,
             respond: self.respond,

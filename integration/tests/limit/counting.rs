@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::HeaderName;
 use stktable::DataType as D;
 use stktable_integration::SharedTable;
-use stktable_integration::limit::{Failing, KeyOf as _, Limit, Limits, Tier, client, header, path};
+use stktable_integration::limit::{
+    Failing, KeyOf as _, Limit, Limits, Tier, client, header, literal, path,
+};
 
 use crate::support::*;
 
@@ -231,6 +233,23 @@ fn keys_are_made_of_anything() {
 }
 
 #[test]
+fn keys_of_two_kinds_are_told_apart() {
+    let (time, table) = (
+        Time::new(),
+        table("table t type string len 64 size 10 expire 1m store http_req_rate(10s)"),
+    );
+    let token = literal("token").and(header(HeaderName::from_static("x-api-key")));
+    let by = token.or(literal("address").and(client()));
+    let tier = Tier::of(&table).key(by).limit(Limit::new(D::HttpReqRate, 1));
+    let limiter = limiter(Limits::builder().tier(tier), &time);
+    // Who sends another one's address as a token takes nothing of theirs.
+    let forged = || with(from("192.0.2.66"), &[("x-api-key", WHO)]);
+    assert_eq!(let_in(&limiter, 3, forged), 1);
+    assert_eq!(let_in(&limiter, 3, || from(WHO)), 1);
+    assert_eq!(stands(&table, "address\n192.0.2.7", D::HttpReqRate, time.now()), 3);
+}
+
+#[test]
 fn a_full_table_and_a_missing_key_fail_as_asked() {
     let (time, table) =
         (Time::new(), table("table t type ip size 1 expire 1m store conn_cur,http_req_rate(10s)"));
@@ -249,6 +268,9 @@ fn a_full_table_and_a_missing_key_fail_as_asked() {
     assert_eq!((answer.status.as_u16(), answer.retry_after()), (503, None));
     assert_eq!(send(&limiter, http::Request::new(())).status, 503);
     assert_eq!(send(&limiter, from("2001:db8::1")).status, 200, "not of this table's family");
+    limiter.set_limits(limits(Failing::Closed).shadow().build().unwrap());
+    assert_eq!(send(&limiter, from(WHO)).status, 200, "shadow mode refuses nothing");
+    limiter.set_limits(limits(Failing::Closed).build().unwrap());
     drop(tracker);
     assert!(is_let_in(&limiter, from(WHO)), "there is room: the old entry is purged");
     assert_eq!(limiter.statistics().refused, 2);
