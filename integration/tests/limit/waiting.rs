@@ -1,6 +1,7 @@
 //! `Retry-After` is true: who waits so long is let in, and who comes a second earlier is not.
 
 use stktable::DataType as D;
+use stktable::table::Value;
 use stktable_integration::limit::{Builder, Limit, Limiter, Limits, Tier};
 
 use crate::support::*;
@@ -56,6 +57,39 @@ fn who_waits_as_told_is_let_in_and_not_a_second_before() {
         }
     }
     assert!(checked > 300, "{checked}");
+}
+
+#[test]
+fn what_peers_have_counted_fades_as_foretold() {
+    for observed in [false, true] {
+        for (age_ms, current, previous) in
+            [(0, 9, 0), (4_321, 9, 7), (9_999, 6, 90), (12_345, 30, 99)]
+        {
+            let lab = || {
+                let (time, table) = (
+                    Time::new(),
+                    table("table t type ip size 10 expire 10m store http_req_rate(10s)"),
+                );
+                let key = table.declaration().key.parse(WHO).unwrap();
+                let entry = table.get_or_create(&key, time.now()).unwrap();
+                let rate = Value::Rate { age_ms, current, previous };
+                entry.set_value(D::HttpReqRate, 0, rate, time.now()).unwrap();
+                entry.touch(time.now());
+                let limit = Limit::new(D::HttpReqRate, 5);
+                let limit = if observed { limit.observed() } else { limit };
+                let limiter = limiter(Limits::builder().tier(Tier::of(&table).limit(limit)), &time);
+                let answer = send(&limiter, from(WHO));
+                drop(entry);
+                (time, limiter, answer.retry_after().expect("a limit that is exceeded"))
+            };
+            let (time, limiter, wait) = lab();
+            time.pass(wait * 1000);
+            assert!(is_let_in(&limiter, from(WHO)), "{observed} {age_ms} {wait}");
+            let (time, limiter, wait) = lab();
+            time.pass((wait - 1) * 1000);
+            assert!(!is_let_in(&limiter, from(WHO)), "{observed} {age_ms} {wait}");
+        }
+    }
 }
 
 #[test]
