@@ -2,8 +2,8 @@
 //!
 //! A probe runs the operation `n` times in a process of its own; two probes of different length are
 //! subtracted, so that start-up and filling cancel out. `membarrier` is unknown to valgrind, so it is the form with
-//! fences that is counted. Probes are another program ([`probes`]), built without anything of this one, so that counts change only where
-//! the tree or the tables do.
+//! fences that is counted. Probes are another program ([`probes`]), built without anything of this one, so that counts change
+//! only where the tree or the tables do.
 
 use std::fmt;
 use std::io;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 
+use crate::contestant::Who;
 use crate::elastic::Elastic;
-use crate::tree::{Map, Workload, sum};
+use crate::tree::{Make, Map, sum};
+use crate::workload::Workload;
 
 /// What a lock is put around.
 trait Single: Send + Sync {
@@ -197,14 +199,15 @@ impl<T: Single> Map for Sharded<T> {
     }
 }
 
-/// Returns each of them, empty.
-pub(crate) fn maps() -> [(&'static str, Box<dyn Map>); 6] {
-    [
-        ("Mutex<BTreeMap>", Box::new(Mutex::new(BTreeMap::new()))),
-        ("RwLock<BTreeMap>", Box::new(RwLock::new(BTreeMap::new()))),
-        ("64 × RwLock<BTreeMap>", Box::new(Sharded::<BTreeMap<_, _>>::new())),
-        ("Mutex<elastic>", Box::new(Mutex::new(Elastic::new()))),
-        ("RwLock<elastic>", Box::new(RwLock::new(Elastic::new()))),
-        ("64 × RwLock<elastic>", Box::new(Sharded::<Elastic>::new())),
-    ]
+/// Returns each of them.
+pub(crate) fn maps() -> [(Who, Make); 6] {
+    let maps: [(_, Make); 6] = [
+        ("Mutex<BTreeMap>", |_| Box::new(Mutex::new(BTreeMap::new()))),
+        ("RwLock<BTreeMap>", |_| Box::new(RwLock::new(BTreeMap::new()))),
+        ("64 × RwLock<BTreeMap>", |_| Box::new(Sharded::<BTreeMap<_, _>>::new())),
+        ("Mutex<elastic>", |_| Box::new(Mutex::new(Elastic::new()))),
+        ("RwLock<elastic>", |_| Box::new(RwLock::new(Elastic::new()))),
+        ("64 × RwLock<elastic>", |_| Box::new(Sharded::<Elastic>::new())),
+    ];
+    maps.map(|(name, make)| (Who::locked(name), make))
 }

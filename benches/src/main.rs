@@ -1,13 +1,10 @@
-//! `cargo run --release -p benches -- report`: compares ours with locked versions and prints a Markdown table.
+//! `cargo run --release -p benches -- report`: compares ours with locked versions, and with other crates, and writes a report.
 
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use benches::instructions;
-use benches::interleave::{Plan, Reached};
-use benches::{peers, sums, table, tree};
+use benches::{instructions, memory, peers, report, sums};
 use clap::{Parser, Subcommand};
 use hdrhistogram::Histogram;
 use probes::Operation;
@@ -24,24 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints a Markdown table of throughputs and ratios, losses included.
-    Report {
-        /// Fewer and shorter slices: about ten seconds in all.
-        #[arg(long)]
-        quick: bool,
-        /// Ask the system for huge pages for our trees.
-        #[arg(long)]
-        huge_pages: bool,
-        /// Only the tables.
-        #[arg(long, conflicts_with = "workloads")]
-        tables: bool,
-        /// Only what tables cost beside requests.
-        #[arg(long, conflicts_with_all = ["workloads", "tables"])]
-        lives: bool,
-        /// Only these, instead of all.
-        #[arg(long = "workload", value_enum)]
-        workloads: Vec<tree::Workload>,
-    },
+    /// Measures throughput, latencies, processor time, memory and garbage, and writes a report.
+    Report(report::cli::Arguments),
     /// Counts instructions per operation with valgrind, and fails if one is above the recorded count.
     Instructions {
         /// Write the counts down instead of comparing them.
@@ -75,6 +56,9 @@ enum Command {
         #[arg(long, default_value_t = 500)]
         slice_ms: u64,
     },
+    /// Prints the bytes of an entry of a contestant: what the report runs in processes of their own.
+    #[command(hide = true)]
+    MemoryOf { name: String, entries: u32 },
 }
 
 fn report_sums(keys: u32, rounds: u32, seconds: u64) -> ExitCode {
@@ -116,60 +100,16 @@ fn report_sums(keys: u32, rounds: u32, seconds: u64) -> ExitCode {
     between("HAProxy processes", runtime.block_on(sums::haproxies::delays(seconds)))
 }
 
-/// Prints one comparison: what each reached, and the ratio of each of ours to it.
-fn rows(what: &str, n: u64, plan: Plan, ours: usize, reached: &[Reached]) {
-    for one in reached {
-        let ratios = reached[..ours].iter().map(|mine| format!(" {:.2} |", mine.mops / one.mops));
-        let ratios: String = ratios.collect();
-        println!("| {what} | {n} | {} | {} | {:.2} |{ratios}", plan.threads, one.name, one.mops);
-    }
-}
-
-fn report(quick: bool, workloads: &[tree::Workload], tables: bool, lives: bool) {
-    let (slices, slice) = if quick { (3, 10) } else { (7, 25) };
-    let plans =
-        [1, 2, 8].map(|threads| Plan { slices, slice: Duration::from_millis(slice), threads });
-    let sizes: &[u64] = if quick { &[10_000] } else { &[10_000, 1_000_000] };
-    if !workloads.is_empty() {
-        println!("| workload | entries | threads | map | Mops/s | ebtree ÷ it | fanned out ÷ it |");
-        println!("| --- | --- | --- | --- | --- | --- | --- |");
-    }
-    for n in sizes {
-        for workload in workloads {
-            for plan in plans {
-                rows(workload.name(), *n, plan, 2, &tree::compare(*workload, *n, plan));
-            }
+fn memory_of(name: &str, entries: u32) -> ExitCode {
+    match memory::of_this_process(name, entries) {
+        Ok(Some(bytes)) => {
+            println!("{bytes}");
+            return ExitCode::SUCCESS;
         }
+        Ok(None) => eprintln!("{name}: no such contestant"),
+        Err(error) => eprintln!("{error}"),
     }
-    if tables {
-        report_tables(sizes, &plans);
-    }
-    if lives {
-        report_lives(sizes);
-    }
-}
-
-fn report_tables(sizes: &[u64], plans: &[Plan]) {
-    println!("\n| workload | entries | threads | table | Mops/s | stktable ÷ it | at once ÷ it |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for n in sizes {
-        for spread in [table::Spread::Uniform, table::Spread::Zipf] {
-            for plan in plans {
-                let clients = u32::try_from(*n).expect("at most 2^32 clients");
-                let reached = table::compare_track(clients, spread, *plan);
-                rows(&format!("track, {}", spread.name()), *n, *plan, 2, &reached);
-            }
-        }
-    }
-}
-
-fn report_lives(sizes: &[u64]) {
-    for n in sizes {
-        println!("\n| {n} entries | threads | |\n| --- | --- | --- |");
-        table::life::measure(u32::try_from(*n).expect("at most 2^32 clients"), |figure| {
-            println!("{figure}");
-        });
-    }
+    ExitCode::FAILURE
 }
 
 fn count_instructions(write: bool) -> ExitCode {
@@ -220,20 +160,15 @@ fn count_instructions(write: bool) -> ExitCode {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Report { quick, huge_pages, tables, lives, workloads } => {
-            ebtree::advise_huge_pages(huge_pages);
-            let all = workloads.is_empty() && !tables && !lives;
-            let workloads = if all { &tree::Workload::ALL[..] } else { &workloads };
-            report(quick, workloads, all || tables, all || lives);
-        }
-        Command::Instructions { record } => return count_instructions(record),
-        Command::Peers(arguments) => return arguments.run(),
-        Command::PeersCompare(arguments) => return arguments.run(),
-        Command::Sums { keys, rounds, seconds } => return report_sums(keys, rounds, seconds),
-        Command::PeersDecode(arguments) => return arguments.run(),
-        Command::PeersLookups(arguments) => return arguments.run(),
+        Command::Report(arguments) => arguments.run(),
+        Command::Instructions { record } => count_instructions(record),
+        Command::Peers(arguments) => arguments.run(),
+        Command::PeersCompare(arguments) => arguments.run(),
+        Command::Sums { keys, rounds, seconds } => report_sums(keys, rounds, seconds),
+        Command::PeersDecode(arguments) => arguments.run(),
+        Command::PeersLookups(arguments) => arguments.run(),
         #[cfg(feature = "rivals")]
-        Command::Limits { slice_ms } => return benches::limits::report(slice_ms),
+        Command::Limits { slice_ms } => benches::limits::report(slice_ms),
+        Command::MemoryOf { name, entries } => memory_of(&name, entries),
     }
-    ExitCode::SUCCESS
 }

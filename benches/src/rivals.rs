@@ -2,9 +2,12 @@
 
 use congee::{U64Congee, epoch};
 use crossbeam_skiplist::SkipMap;
+use dashmap::DashMap;
 use scc::{Guard, TreeIndex};
 
-use crate::tree::{Map, Workload, sum};
+use crate::contestant::Who;
+use crate::tree::{Make, Map, sum};
+use crate::workload::Workload;
 
 impl Map for SkipMap<u64, u64> {
     fn get(&self, key: u64) -> bool {
@@ -74,7 +77,7 @@ impl Map for U64Congee<usize> {
     }
 
     fn can(&self, workload: Workload) -> bool {
-        !matches!(workload, Workload::Scan | Workload::Expiry)
+        !needs_order(workload)
     }
 }
 
@@ -83,11 +86,76 @@ fn value(key: u64) -> usize {
     usize::try_from(key).expect("64 bits")
 }
 
-/// Returns each of them, empty.
-pub(crate) fn maps() -> [(&'static str, Box<dyn Map>); 3] {
-    [
-        ("crossbeam SkipMap", Box::new(SkipMap::new())),
-        ("scc TreeIndex", Box::new(TreeIndex::new())),
-        ("congee", Box::new(U64Congee::new())),
-    ]
+/// A map without order has no answer to these.
+const fn needs_order(workload: Workload) -> bool {
+    matches!(workload, Workload::Scan | Workload::Expiry)
+}
+
+impl Map for DashMap<u64, u64> {
+    fn get(&self, key: u64) -> bool {
+        self.get(&key).is_some_and(|value| *value == key)
+    }
+
+    fn insert(&self, key: u64) {
+        self.insert(key, key);
+    }
+
+    fn remove(&self, key: u64) {
+        self.remove(&key);
+    }
+
+    fn pop_first_if(&self, _: u64) -> bool {
+        unreachable!("not asked for: there is no order")
+    }
+
+    fn scan(&self, _: u64) -> u64 {
+        unreachable!("not asked for: there is no order")
+    }
+
+    fn can(&self, workload: Workload) -> bool {
+        !needs_order(workload)
+    }
+}
+
+impl Map for papaya::HashMap<u64, u64> {
+    fn get(&self, key: u64) -> bool {
+        self.pin().get(&key) == Some(&key)
+    }
+
+    fn get_16(&self, keys: &[u64; 16]) -> usize {
+        let pinned = self.pin();
+        keys.iter().filter(|key| pinned.get(*key) == Some(*key)).count()
+    }
+
+    fn insert(&self, key: u64) {
+        self.pin().insert(key, key);
+    }
+
+    fn remove(&self, key: u64) {
+        self.pin().remove(&key);
+    }
+
+    fn pop_first_if(&self, _: u64) -> bool {
+        unreachable!("not asked for: there is no order")
+    }
+
+    fn scan(&self, _: u64) -> u64 {
+        unreachable!("not asked for: there is no order")
+    }
+
+    fn can(&self, workload: Workload) -> bool {
+        !needs_order(workload)
+    }
+}
+
+/// Returns each of them.
+pub(crate) fn maps() -> [(Who, Make); 5] {
+    let maps: [(_, Make); 5] = [
+        ("crossbeam SkipMap", |_| Box::new(SkipMap::new())),
+        ("scc TreeIndex", |_| Box::new(TreeIndex::new())),
+        ("congee", |_| Box::new(U64Congee::new())),
+        ("dashmap (no order)", |_| Box::new(DashMap::new())),
+        ("papaya (no order)", |_| Box::new(papaya::HashMap::new())),
+    ];
+    maps.map(|(name, make)| (Who::rival(name), make))
 }

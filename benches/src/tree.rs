@@ -1,53 +1,18 @@
 //! The tree beside `BTreeMap` and a single-threaded elastic tree, each behind a mutex, behind a reader-writer lock, and split over
 //! 64 of those; with the feature `rivals`, beside other concurrent maps too.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ebtree::reclaim::Reclaimer;
 use ebtree::{Domain, EbTree};
 
-use crate::interleave::{Contestant, Plan, Reached, interleave};
+use crate::contestant::Who;
+use crate::interleave::{Contestant, Plan, Reached, Watch, Work, interleave};
+use crate::keys::{BATCH, Draw, Keys, Spread};
 use crate::random::{Random, mix};
-
-/// What is done with the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Workload {
-    /// Look up keys that are there.
-    Get,
-    /// Look up sixteen keys that are there, at once where the map can.
-    Get16,
-    /// 90 % look-ups, 5 % inserts, 5 % removals, over twice the keys, half of them present.
-    Mixed,
-    /// The same with 50, 25 and 25 %.
-    Half,
-    /// Insert a fresh key, remove an old one.
-    Churn,
-    /// Look at a hundred entries in order, from one that is there.
-    Scan,
-    /// Insert at "now + n", take the first if it is due.
-    Expiry,
-}
-
-impl Workload {
-    /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Get, Self::Get16, Self::Mixed, Self::Half, Self::Churn, Self::Scan, Self::Expiry];
-
-    /// Returns the name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Get16 => "get 16",
-            Self::Mixed => "90/5/5",
-            Self::Half => "50/25/25",
-            Self::Churn => "churn",
-            Self::Scan => "scan of 100",
-            Self::Expiry => "expiry",
-        }
-    }
-}
+use crate::workload::Workload;
 
 /// What every map can do.
 pub(crate) trait Map: Sync {
@@ -108,56 +73,95 @@ impl<R: Reclaimer> Map for EbTree<u64, u64, R> {
     }
 }
 
-const BATCH: u64 = 64;
+/// A map, and how it is worked on.
+struct Subject {
+    who: Who,
+    map: Box<dyn Map>,
+    /// Numbers fresh keys and ticks.
+    clock: AtomicU64,
+}
 
-/// Two operations: of `of` one is an insert and one a removal, and the others look up.
-fn mixed(map: &dyn Map, n: u64, of: u64, random: &mut Random) {
-    for _ in 0..2 {
-        let key = mix(random.below(2 * n));
-        match random.below(of) {
-            0 => map.insert(key),
-            1 => map.remove(key),
-            _ => drop(std::hint::black_box(map.get(key))),
+/// One of the maps at work.
+struct Working<'a> {
+    map: &'a dyn Map,
+    clock: &'a AtomicU64,
+    workload: Workload,
+    n: u64,
+    keys: &'a Keys,
+}
+
+impl Working<'_> {
+    /// One operation: of `of` one is an insert and one a removal, and the others look up.
+    fn mixed(&self, of: u64, draw: &mut Draw<'_>, watch: &mut impl Watch) -> u64 {
+        let key = mix(draw.next());
+        let kind = draw.random.below(of);
+        watch.step(|| {
+            match kind {
+                0 => self.map.insert(key),
+                1 => self.map.remove(key),
+                _ => drop(std::hint::black_box(self.map.get(key))),
+            }
+            1
+        })
+    }
+
+    /// One step, of one operation or several. Keys are drawn before it.
+    fn step(&self, draw: &mut Draw<'_>, watch: &mut impl Watch) -> u64 {
+        let map = self.map;
+        match self.workload {
+            Workload::Get => {
+                let key = mix(draw.next());
+                watch.step(|| {
+                    std::hint::black_box(map.get(key));
+                    1
+                })
+            }
+            Workload::Get16 => {
+                let keys = std::array::from_fn(|_| mix(draw.next()));
+                watch.step(|| {
+                    assert_eq!(map.get_16(&keys), 16);
+                    16
+                })
+            }
+            Workload::Mixed => self.mixed(20, draw, watch),
+            Workload::Half => self.mixed(4, draw, watch),
+            Workload::Churn => {
+                let at = self.clock.fetch_add(1, Ordering::Relaxed);
+                watch.step(|| {
+                    map.insert(mix(at + self.n));
+                    map.remove(mix(at));
+                    2
+                })
+            }
+            Workload::Scan => {
+                let key = mix(draw.next());
+                watch.step(|| {
+                    std::hint::black_box(map.scan(key));
+                    1
+                })
+            }
+            Workload::Expiry => {
+                let now = self.clock.fetch_add(1, Ordering::Relaxed);
+                watch.step(|| {
+                    map.insert(now + self.n);
+                    std::hint::black_box(map.pop_first_if(now));
+                    2
+                })
+            }
+            Workload::Track | Workload::Ingest => unreachable!("of tables"),
         }
     }
 }
 
-/// A batch of operations; `clock` numbers fresh keys and ticks.
-fn batch(map: &dyn Map, workload: Workload, n: u64, clock: &AtomicU64, random: &mut Random) -> u64 {
-    if workload == Workload::Get16 {
-        for _ in 0..BATCH / 16 {
-            let keys = std::array::from_fn(|_| mix(random.below(n)));
-            assert_eq!(map.get_16(&keys), 16);
+impl Work for Working<'_> {
+    fn batch(&self, random: &mut Random, watch: &mut impl Watch) -> u64 {
+        let mut draw = self.keys.draw(random);
+        let (mut done, target) = (0, if self.workload == Workload::Scan { 1 } else { BATCH });
+        while done < target {
+            done += self.step(&mut draw, watch);
         }
-        return BATCH;
+        done
     }
-    if workload == Workload::Scan {
-        std::hint::black_box(map.scan(mix(random.below(n))));
-        return 1;
-    }
-    for _ in 0..BATCH / 2 {
-        match workload {
-            Workload::Get16 | Workload::Scan => unreachable!("done above"),
-            Workload::Get => {
-                for _ in 0..2 {
-                    std::hint::black_box(map.get(mix(random.below(n))));
-                }
-            }
-            Workload::Mixed => mixed(map, n, 20, random),
-            Workload::Half => mixed(map, n, 4, random),
-            Workload::Churn => {
-                let at = clock.fetch_add(1, Ordering::Relaxed);
-                map.insert(mix(at + n));
-                map.remove(mix(at));
-            }
-            Workload::Expiry => {
-                let now = clock.fetch_add(1, Ordering::Relaxed);
-                map.insert(now + n);
-                std::hint::black_box(map.pop_first_if(now));
-            }
-        }
-    }
-    BATCH
 }
 
 /// A tree with a root for each of `n` entries, or two.
@@ -165,32 +169,76 @@ pub(crate) fn fanned_out<R: Reclaimer + Default>(n: u64, domain: R) -> EbTree<u6
     EbTree::builder().domain(domain).fan_out(n.next_power_of_two().ilog2()).build()
 }
 
-/// Runs one workload on maps of `n` keys.
-#[must_use]
-pub fn compare(workload: Workload, n: u64, plan: Plan) -> Vec<Reached> {
-    let mut maps: Vec<(&str, Box<dyn Map>, AtomicU64)> = Vec::new();
-    let mut add = |name, map| maps.push((name, map, AtomicU64::new(0)));
-    add("ebtree", Box::new(EbTree::new_in(Domain::new())));
-    add("ebtree, fanned out", Box::new(fanned_out(n, Domain::new())));
-    for (name, map) in crate::locked::maps() {
-        add(name, map);
-    }
+/// Makes an empty map, with room for so many entries where that matters.
+pub(crate) type Make = fn(u64) -> Box<dyn Map>;
+
+/// Returns every contestant.
+pub(crate) fn maps() -> Vec<(Who, Make)> {
+    let mut maps: Vec<(Who, Make)> = vec![
+        (Who::ours(PLAIN), |_| Box::new(EbTree::new_in(Domain::new()))),
+        (Who::ours(FANNED_OUT), |n| Box::new(fanned_out(n, Domain::new()))),
+    ];
+    maps.extend(crate::locked::maps());
     #[cfg(feature = "rivals")]
-    for (name, map) in crate::rivals::maps().into_iter().chain(crate::reclaimers::maps(n)) {
-        add(name, map);
+    maps.extend(crate::rivals::maps().into_iter().chain(crate::reclaimers::maps()));
+    maps
+}
+
+/// Names of ours.
+pub(crate) const PLAIN: &str = "ebtree";
+pub(crate) const FANNED_OUT: &str = "ebtree, fanned out";
+
+/// Full maps that take turns at one workload.
+pub struct Arena {
+    workload: Workload,
+    n: u64,
+    keys: Keys,
+    subjects: Vec<Subject>,
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arena({:?}, {} entries)", self.workload, self.n)
     }
-    maps.retain(|(_, map, _)| map.can(workload));
-    for (_, map, _) in &maps {
-        let key = |number| if workload == Workload::Expiry { number } else { mix(number) };
-        (0..n).for_each(|number| map.insert(key(number)));
+}
+
+impl Arena {
+    /// Fills every map that has an answer to this workload with `n` keys.
+    #[must_use]
+    pub fn new(workload: Workload, spread: Spread, n: u64) -> Self {
+        let subjects: Vec<_> = maps()
+            .into_iter()
+            .map(|(who, make)| Subject { who, map: make(n), clock: AtomicU64::new(0) })
+            .filter(|subject| subject.map.can(workload))
+            .collect();
+        for subject in &subjects {
+            let key = |number| if workload == Workload::Expiry { number } else { mix(number) };
+            (0..n).for_each(|number| subject.map.insert(key(number)));
+        }
+        let of_which_half_is_there = matches!(workload, Workload::Mixed | Workload::Half);
+        let keys = Keys::new(if of_which_half_is_there { 2 * n } else { n }, spread);
+        Self { workload, n, keys, subjects }
     }
-    let contestants: Vec<_> = maps
-        .iter()
-        .map(|(name, map, clock)| {
-            Contestant::new(name, move |random| batch(&**map, workload, n, clock, random))
-        })
-        .collect();
-    interleave(&contestants, plan)
+
+    /// Lets the maps take turns.
+    #[must_use]
+    pub fn run(&self, plan: Plan) -> Vec<Reached> {
+        let contestants: Vec<_> = self
+            .subjects
+            .iter()
+            .map(|subject| {
+                let work = Working {
+                    map: &*subject.map,
+                    clock: &subject.clock,
+                    workload: self.workload,
+                    n: self.n,
+                    keys: &self.keys,
+                };
+                Contestant::new(subject.who.clone(), work)
+            })
+            .collect();
+        interleave(&contestants, plan)
+    }
 }
 
 #[cfg(test)]
@@ -217,14 +265,27 @@ mod tests {
 
     #[test]
     fn contestants_answer() {
-        works(&EbTree::new());
-        works(&fanned_out(1000, Domain::new()));
-        for (_, map) in crate::locked::maps() {
-            works(&*map);
+        for (_, make) in maps() {
+            works(&*make(1000));
         }
-        #[cfg(feature = "rivals")]
-        for (_, map) in crate::rivals::maps().into_iter().chain(crate::reclaimers::maps(1000)) {
-            works(&*map);
+    }
+
+    #[test]
+    fn every_workload_is_run() {
+        let plan =
+            Plan { slices: 1, samples: 1, slice: std::time::Duration::from_millis(1), threads: 2 };
+        for workload in Workload::ALL.into_iter().filter(|workload| !workload.is_of_tables()) {
+            let reached = Arena::new(workload, Spread::Zipf, 100).run(plan);
+            assert!(reached.iter().any(|one| one.who.name == PLAIN));
+            let step = match workload {
+                Workload::Get16 => 16,
+                Workload::Churn | Workload::Expiry => 2,
+                _ => 1,
+            };
+            for one in reached {
+                assert!(one.mops > 0.0 && one.cpu_ns > 0.0, "{one:?}");
+                assert_eq!(one.latency.unwrap().step, step);
+            }
         }
     }
 }

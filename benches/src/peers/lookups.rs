@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use stktable::declare::{Declaration, Scope};
 use stktable_integration::config::Address;
 use stktable_integration::peers::driver::{Names, RemotePeer, Section, SectionSettings};
@@ -16,6 +15,7 @@ use stktable_integration::{Clock, SharedTable};
 use tokio::runtime::Builder;
 
 use super::{Load, LoadError, Mode, Order, Table};
+use crate::latency::Taken;
 use crate::random::mix;
 
 /// Why there is no figure.
@@ -109,9 +109,9 @@ pub fn measure(
     let mut keys: Vec<_> = table.entries(now).map(|entry| entry.key()).collect();
     keys.sort_by_cached_key(|key| mix(u64::from_be_bytes(*padded(key.as_bytes()))));
     let during = ["nothing", "teaching", "being taught"];
-    let mut seen = [(); 3].map(|()| Histogram::<u64>::new(3).expect("three digits"));
+    let mut seen = [(); 3].map(|()| Taken::new());
     for _ in 0..rounds {
-        for (at, histogram) in seen.iter_mut().enumerate() {
+        for (at, taken) in seen.iter_mut().enumerate() {
             let over = AtomicBool::new(false);
             let found = thread::scope(|scope| {
                 let looking = scope.spawn(|| look_up(&table, &keys, clock, &over));
@@ -131,16 +131,16 @@ pub fn measure(
                 let looked = looking.join();
                 result.map(|()| looked.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             });
-            histogram.add(found.map_err(LookupError::Load)?).expect("of the same digits");
+            taken.add(&found.map_err(LookupError::Load)?);
         }
     }
     runtime.block_on(section.stop());
-    let latencies = |(during, histogram): (&'static str, &Histogram<u64>)| Latencies {
+    let latencies = |(during, taken): (&'static str, &Taken)| Latencies {
         during,
-        count: histogram.len(),
-        p50: histogram.value_at_quantile(0.5),
-        p99: histogram.value_at_quantile(0.99),
-        p999: histogram.value_at_quantile(0.999),
+        count: taken.len(),
+        p50: taken.at(0.5),
+        p99: taken.at(0.99),
+        p999: taken.at(0.999),
     };
     Ok(during.into_iter().zip(&seen).map(latencies).collect())
 }
@@ -160,23 +160,17 @@ fn padded(bytes: &[u8]) -> Box<[u8; 8]> {
 
 /// Looks keys up one by one until it is over.
 #[expect(clippy::disallowed_methods, reason = "a measurement asks what time it is")]
-fn look_up(
-    table: &SharedTable,
-    keys: &[stktable::Key],
-    clock: Clock,
-    over: &AtomicBool,
-) -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("three digits");
+fn look_up(table: &SharedTable, keys: &[stktable::Key], clock: Clock, over: &AtomicBool) -> Taken {
+    let mut taken = Taken::new();
     let mut keys = keys.iter().cycle();
     let mut now = clock.now();
     while !over.load(Ordering::Relaxed) {
         for key in keys.by_ref().take(1000) {
             let began = Instant::now();
             std::hint::black_box(table.get(key, now));
-            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            histogram.saturating_record(took);
+            taken.record(began.elapsed());
         }
         now = clock.now();
     }
-    histogram
+    taken
 }

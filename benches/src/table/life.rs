@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 use stktable::table::{Comparison, Filter, StickTable, Walk};
 use stktable::{DataType, Tick};
 
 use super::{Clients as _, PERIOD_MS, table};
+use crate::cpu::of_process as cpu;
+use crate::latency::Taken;
 use crate::random::{Random, mix};
 
 /// Entries that one call of `expire` or one slice of a clearing looks at.
@@ -22,7 +23,7 @@ const SLICE: u32 = 256;
 const ROUNDS: usize = 5;
 
 /// One line of the report.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// What was measured.
     pub name: String,
@@ -36,12 +37,6 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "| {} | {} | {} |", self.name, self.threads, self.found)
     }
-}
-
-/// Processor time that the process has taken.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Nanoseconds for each of `n`.
@@ -135,22 +130,21 @@ fn scan(table: &StickTable, filter: &Filter) -> f64 {
 
 /// How long single requests of `n` clients take, in nanoseconds.
 #[expect(clippy::disallowed_methods, reason = "measuring is what this is for")]
-fn latencies(table: &StickTable, n: u32, threads: usize, time: Duration) -> Histogram<u64> {
+fn latencies(table: &StickTable, n: u32, threads: usize, time: Duration) -> Taken {
     let stop = AtomicBool::new(false);
-    let mut all = Histogram::new(3).expect("three digits");
+    let mut all = Taken::new();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|id| {
                 let stop = &stop;
                 scope.spawn(move || {
                     let mut random = Random::new(id as u64 + 1);
-                    let mut taken = Histogram::<u64>::new(3).expect("three digits");
+                    let mut taken = Taken::new();
                     while !stop.load(Ordering::Relaxed) {
                         let number = u32::try_from(random.below(u64::from(n))).expect("below n");
                         let began = Instant::now();
                         table.request(client(number), PERIOD_MS);
-                        let took = began.elapsed().as_nanos();
-                        taken.saturating_record(u64::try_from(took).unwrap_or(u64::MAX));
+                        taken.record(began.elapsed());
                     }
                     taken
                 })
@@ -159,7 +153,7 @@ fn latencies(table: &StickTable, n: u32, threads: usize, time: Duration) -> Hist
         thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
-            all.add(worker.join().expect("no panic")).expect("of one kind");
+            all.add(&worker.join().expect("no panic"));
         }
     });
     all
@@ -201,7 +195,7 @@ pub fn measure(n: u32, mut tell: impl FnMut(Figure)) {
     let mut one = 0;
     for threads in counts {
         let taken = latencies(&table, n, threads, Duration::from_millis(500));
-        let [half, p99, p999] = [0.5, 0.99, 0.999].map(|part| taken.value_at_quantile(part));
+        let [half, p99, p999] = [0.5, 0.99, 0.999].map(|part| taken.at(part));
         one = if threads == 1 { p99 } else { one };
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let ratio = p99 as f64 / one as f64;
