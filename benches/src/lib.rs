@@ -22,6 +22,7 @@ mod reclaimers;
 pub mod report;
 #[cfg(feature = "rivals")]
 mod rivals;
+pub mod scaling;
 pub mod sums;
 pub mod table;
 pub mod tree;

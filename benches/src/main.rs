@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use benches::{instructions, memory, peers, report, sums};
+use benches::{instructions, memory, peers, report, scaling, sums};
 use clap::{Parser, Subcommand};
 use hdrhistogram::Histogram;
 use probes::Operation;
@@ -23,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Measures throughput, latencies, processor time, memory and garbage, and writes a report.
     Report(report::cli::Arguments),
+    /// Predicts how look-ups scale to more cores, from a model that is checked on two first.
+    Scaling(scaling::Arguments),
     /// Counts instructions per operation with valgrind, and fails if one is above the recorded count.
     Instructions {
         /// Write the counts down instead of comparing them.
@@ -161,6 +163,7 @@ fn count_instructions(write: bool) -> ExitCode {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Report(arguments) => arguments.run(),
+        Command::Scaling(arguments) => arguments.run(),
         Command::Instructions { record } => count_instructions(record),
         Command::Peers(arguments) => arguments.run(),
         Command::PeersCompare(arguments) => arguments.run(),

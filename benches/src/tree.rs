@@ -206,8 +206,19 @@ impl Arena {
     /// Fills every map that has an answer to this workload with `n` keys.
     #[must_use]
     pub fn new(workload: Workload, spread: Spread, n: u64) -> Self {
+        Self::of(workload, spread, n, |_| true)
+    }
+
+    /// The same with those alone that are wanted.
+    pub(crate) fn of(
+        workload: Workload,
+        spread: Spread,
+        n: u64,
+        is_wanted: impl Fn(&Who) -> bool,
+    ) -> Self {
         let subjects: Vec<_> = maps()
             .into_iter()
+            .filter(|(who, _)| is_wanted(who))
             .map(|(who, make)| Subject { who, map: make(n), clock: AtomicU64::new(0) })
             .filter(|subject| subject.map.can(workload))
             .collect();
@@ -223,8 +234,12 @@ impl Arena {
     /// Lets the maps take turns.
     #[must_use]
     pub fn run(&self, plan: Plan) -> Vec<Reached> {
-        let contestants: Vec<_> = self
-            .subjects
+        interleave(&self.contestants(), plan)
+    }
+
+    /// Returns the maps, ready to work.
+    pub(crate) fn contestants(&self) -> Vec<Contestant<'_>> {
+        self.subjects
             .iter()
             .map(|subject| {
                 let work = Working {
@@ -236,8 +251,7 @@ impl Arena {
                 };
                 Contestant::new(subject.who.clone(), work)
             })
-            .collect();
-        interleave(&contestants, plan)
+            .collect()
     }
 }
 
