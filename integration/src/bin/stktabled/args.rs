@@ -59,8 +59,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR:PORT", conflicts_with = "demo")]
     pub(crate) http: Option<SocketAddr>,
 
-    /// A file whose lines are `read TOKEN` or `write TOKEN`: who uses the HTTP API needs one of them. Without it, clients on this machine may
-    /// do everything, and others read. Read again on SIGHUP.
+    /// A file whose lines are `read TOKEN` or `write TOKEN`: who uses the HTTP API needs one of them; numbers and health need none. Without it,
+    /// clients on this machine may do everything, and others read. Read again on SIGHUP.
     #[arg(long, value_name = "FILE", requires = "http")]
     pub(crate) http_tokens: Option<PathBuf>,
 
