@@ -10,6 +10,13 @@ pub(crate) fn of_process() -> Duration {
     Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Returns how long this thread, since its beginning, has been ready and waited for a processor: 0 where the kernel does not say.
+pub(crate) fn waited_of_thread() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = stat.split_whitespace().nth(1).and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(waited.unwrap_or(0))
+}
+
 /// Watches how much of the machine's processor time other processes, and other machines on the same hardware, take.
 pub(crate) struct Others {
     machine: Option<Machine>,

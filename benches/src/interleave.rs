@@ -106,6 +106,8 @@ pub struct Reached {
     pub mops_low: f64,
     /// Nanoseconds of processor time for an operation, the middle of its slices.
     pub cpu_ns: f64,
+    /// The part of their time that its threads were ready and had no processor, the middle of its slices.
+    pub waited: f64,
     /// How long single steps took, where that was sampled.
     pub latency: Option<Latency>,
 }
@@ -162,6 +164,7 @@ impl Plan {
 struct Slices {
     mops: Vec<f64>,
     cpu_ns: Vec<f64>,
+    waited: Vec<f64>,
 }
 
 /// Returns what stands at this part of the sorted values.
@@ -177,6 +180,7 @@ pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
 /// Lets the contestants take turns. The first one rotates from round to round. When all slices are done, they take turns again
 /// for samples.
 #[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a few threads")]
 pub fn interleave(contestants: &[Contestant<'_>], plan: Plan) -> Vec<Reached> {
     let turns = |rounds: usize| {
         let count = contestants.len();
@@ -190,6 +194,7 @@ pub fn interleave(contestants: &[Contestant<'_>], plan: Plan) -> Vec<Reached> {
         let (_, operations, time) = slice(plan, round, || (), |random, ()| work.run(random));
         slices[at].mops.push(operations / time.wall.as_secs_f64() / 1e6);
         slices[at].cpu_ns.push(time.cpu.as_secs_f64() * 1e9 / operations);
+        slices[at].waited.push(time.waited.div_duration_f64(time.wall) / plan.threads as f64);
     }
     let mut watched: Vec<_> = contestants.iter().map(|_| Watched::new()).collect();
     for (at, round) in turns(plan.samples) {
@@ -207,6 +212,7 @@ pub fn interleave(contestants: &[Contestant<'_>], plan: Plan) -> Vec<Reached> {
             mops: quantile(&slices.mops, 0.75),
             mops_low: quantile(&slices.mops, 0.25),
             cpu_ns: quantile(&slices.cpu_ns, 0.5),
+            waited: quantile(&slices.waited, 0.5),
             latency: Latency::new(&watched),
         })
         .collect()
@@ -216,6 +222,8 @@ pub fn interleave(contestants: &[Contestant<'_>], plan: Plan) -> Vec<Reached> {
 struct Time {
     wall: Duration,
     cpu: Duration,
+    /// By all threads, for a processor.
+    waited: Duration,
 }
 
 /// One slice: threads start together, and stop at the next batch after the time is over. Returns what each kept, and how many
@@ -230,7 +238,7 @@ fn slice<T: Send>(
 ) -> (Vec<T>, f64, Time) {
     let (go, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let cpu_before = cpu::of_process();
-    let (kept, operations, wall) = thread::scope(|scope| {
+    let (done, wall) = thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.threads)
             .map(|id| {
                 let (go, stop, keep, run) = (&go, &stop, &keep, &run);
@@ -245,7 +253,7 @@ fn slice<T: Send>(
                     while !stop.load(Ordering::Relaxed) {
                         operations += run(&mut random, &mut kept);
                     }
-                    (kept, operations)
+                    (kept, operations, cpu::waited_of_thread())
                 })
             })
             .collect();
@@ -255,10 +263,13 @@ fn slice<T: Send>(
         stop.store(true, Ordering::Relaxed);
         let wall = began.elapsed();
         let done = workers.into_iter().map(|worker| worker.join().expect("no panic"));
-        let (kept, operations): (Vec<_>, Vec<_>) = done.unzip();
-        (kept, operations.into_iter().sum::<u64>(), wall)
+        (done.collect::<Vec<_>>(), wall)
     });
-    (kept, operations as f64, Time { wall, cpu: cpu::of_process() - cpu_before })
+    let cpu = cpu::of_process() - cpu_before;
+    let waited = done.iter().map(|(_, _, waited)| *waited).sum();
+    let operations: u64 = done.iter().map(|(_, operations, _)| operations).sum();
+    let kept = done.into_iter().map(|(kept, ..)| kept).collect();
+    (kept, operations as f64, Time { wall, cpu, waited })
 }
 
 #[cfg(test)]

@@ -26,10 +26,10 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "16,64,128", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     cores: Vec<u32>,
     /// How often everybody has a turn, with one thread and with two.
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// The length of a turn in milliseconds.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     slice_ms: u64,
 }
 
@@ -82,16 +82,24 @@ impl Arguments {
                     if at == all.len() {
                         all.push((one.who.name, [Vec::new(), Vec::new()]));
                     }
-                    all[at].1[threads - 1].push(one.mops);
+                    // Slices that nobody disturbed alone.
+                    if one.waited <= DISTURBED {
+                        all[at].1[threads - 1].push(one.mops);
+                    }
                 }
             }
         }
-        // Slices that nobody disturbed much.
-        let rate = |mops: &Vec<f64>| quantile(mops, 0.75) / 1e3;
+        let rate = |mops: &Vec<f64>| {
+            if mops.len() < ENOUGH { f64::NAN } else { quantile(mops, 0.5) / 1e3 }
+        };
         Rates(all.into_iter().map(|(name, mops)| (name, mops.each_ref().map(rate))).collect())
     }
 }
 
+/// The part of a slice in which threads may have waited for a processor that others had.
+const DISTURBED: f64 = 0.02;
+/// As many slices have to be undisturbed.
+const ENOUGH: usize = 5;
 /// As many as the tree has whose instructions are counted.
 const ENTRIES: u64 = 10_000;
 const SHARDS: u32 = 64;
@@ -180,7 +188,7 @@ impl Locks<'_> {
         let mutex = Design {
             delay: key,
             alone: inside,
-            contended: inside + lost.max(0.0),
+            contended: inside + if lost < 0.0 { 0.0 } else { lost },
             stations: 1,
             transfer: 0.0,
         };

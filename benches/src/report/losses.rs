@@ -253,7 +253,7 @@ pub(super) mod tests {
     pub(in crate::report) fn reached(who: Who, mops: f64, p99: u64) -> Reached {
         let latency = Latency { step: 1, samples: 10, p50: 1, p99, p999: p99, p9999: p99 };
         let (cpu_ns, latency) = (1000.0 / mops, Some(latency));
-        Reached { who, mops, mops_low: mops * 0.9, cpu_ns, latency }
+        Reached { who, mops, mops_low: mops * 0.9, cpu_ns, waited: 0.0, latency }
     }
 
     pub(in crate::report) fn compared(threads: usize, reached: Vec<Reached>) -> Record {

@@ -50,7 +50,7 @@ const ASSUMPTIONS: [&str; 9] = [
 pub(super) fn markdown(findings: &Findings, cores: &[u32]) -> String {
     let mut text = String::from("## Measured here\n\n| | ns |\n| --- | --- |\n");
     for (name, ns) in &findings.quantities {
-        text += &format!("| {name} | {ns:.2} |\n");
+        text += &format!("| {name} | {} |\n", figure(*ns, 2));
     }
     text += &format!(
         "\nOthers took {:.0} % of the machine's processor time meanwhile.\n",
@@ -66,10 +66,9 @@ pub(super) fn markdown(findings: &Findings, cores: &[u32]) -> String {
         let model = one.design.throughput(2) * 1e3;
         let off = (model / both - 1.0) * 100.0;
         let verdict = if one.holds() { "holds" } else { "fails" };
-        text += &format!(
-            "| {} | {alone:.1} | {both:.1} | {model:.1} | {off:+.0} % | {verdict} |\n",
-            code(one.name)
-        );
+        let rates = [alone, both, model].map(|rate| figure(rate, 1)).join(" | ");
+        let off = if off.is_nan() { "–".to_owned() } else { format!("{off:+.0} %") };
+        text += &format!("| {} | {rates} | {off} | {verdict} |\n", code(one.name));
     }
     text += "\n## Prediction, not measurement: Mops/s\n\n| design |";
     text += &cores.iter().map(|cores| format!(" {cores} cores |")).collect::<String>();
@@ -85,7 +84,8 @@ pub(super) fn markdown(findings: &Findings, cores: &[u32]) -> String {
         text += &format!("| {} |{}\n", code(one.name), cores.iter().map(cell).collect::<String>());
     }
     if !findings.designs.iter().all(Checked::holds) {
-        text += "\nRefused: what fails its check on two cores says nothing of more. On a quieter machine it may hold.\n";
+        text += "\nRefused: what fails its check on two cores says nothing of more. On a quieter machine it may hold: only slices count in which \
+                 no thread waited for a processor, and of those there have to be five.\n";
     }
     text += "\nIt rests on this:\n\n";
     for assumption in ASSUMPTIONS {
@@ -98,6 +98,11 @@ pub(super) fn markdown(findings: &Findings, cores: &[u32]) -> String {
         list.join(",")
     );
     text
+}
+
+/// Writes what was measured, if it was.
+fn figure(value: f64, digits: usize) -> String {
+    if value.is_nan() { "not measured".to_owned() } else { format!("{value:.digits$}") }
 }
 
 fn code(name: &str) -> String {
@@ -125,6 +130,13 @@ mod tests {
             "| design | 16 cores | 64 cores |\n| --- | --- | --- |\n| `tree` | 320 | 1280 |\n"
         ));
         assert!(text.contains("--threads 1,2,16,64\n") && !text.contains("efused"));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_refused() {
+        let text = markdown(&findings(f64::NAN), &[16]);
+        assert!(text.contains("| 20.0 | not measured | 40.0 | – | fails |"), "{text}");
+        assert!(text.contains("| `tree` | refused |"));
     }
 
     #[test]
