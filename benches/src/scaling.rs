@@ -26,10 +26,10 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "16,64,128", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     cores: Vec<u32>,
     /// How often everybody has a turn, with one thread and with two.
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// The length of a turn in milliseconds.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     slice_ms: u64,
 }
 
@@ -61,11 +61,15 @@ impl Arguments {
             probes.extend(arena.contestants());
             probes
         };
-        let first = self.rates(&with(probes(0, 0)), self.rounds.div_ceil(3));
+        let first = self.rates(&with(probes([0; 3])), self.rounds.div_ceil(3));
         let taken = |name: &str| first.taken(name, 1);
         let section = |map: &str, lock: &str| whole((taken(map) - taken(lock)).max(0.0) * steps);
-        let (mutex, rw_lock) = (section(MUTEX, MUTEX_PROBE), section(RW_LOCK, RW_LOCK_PROBE));
-        let rates = self.rates(&with(probes(mutex, rw_lock)), self.rounds);
+        let sections = [
+            section(MUTEX, MUTEX_PROBE),
+            section(RW_LOCK, RW_LOCK_PROBE),
+            section(SHARDED, SHARDED_PROBE),
+        ];
+        let rates = self.rates(&with(probes(sections)), self.rounds);
         let transfer = probe::transfer();
         let locks = Locks { first: &first, rates: &rates, transfer };
         Findings { others: meter.part(), quantities: locks.quantities(), designs: locks.designs() }
@@ -111,13 +115,15 @@ const KEY: &str = "drawing a key";
 const ATOMIC: &str = "an atomic addition";
 const MUTEX_PROBE: &str = "a mutex around nothing, or a section";
 const RW_LOCK_PROBE: &str = "a reader-writer lock around nothing, or a section";
+const SHARDED_PROBE: &str = "one of 64 of those around nothing, or a section";
 
-fn probes(mutex: u32, rw_lock: u32) -> Vec<Contestant<'static>> {
+fn probes([mutex, rw_lock, sharded]: [u32; 3]) -> Vec<Contestant<'static>> {
     [
         (KEY, Probe::Key),
         (ATOMIC, Probe::Atomic(Box::default())),
         (MUTEX_PROBE, Probe::Mutex(Box::default(), mutex)),
-        (RW_LOCK_PROBE, Probe::RwLock(Box::default(), rw_lock)),
+        (RW_LOCK_PROBE, Probe::rw_locks(1, rw_lock)),
+        (SHARDED_PROBE, Probe::rw_locks(SHARDS, sharded)),
     ]
     .map(|(name, probe)| Contestant::new(Who::locked(name), probe))
     .into()
@@ -166,6 +172,7 @@ impl Locks<'_> {
             two(ATOMIC),
             one(MUTEX_PROBE),
             one(RW_LOCK_PROBE),
+            one(SHARDED_PROBE),
         ];
         let record = include_str!("../instructions.txt");
         for (name, operation) in
@@ -201,12 +208,14 @@ impl Locks<'_> {
             stations: 1,
             transfer: 0.0,
         };
+        // Of two cores, each finds every second line with the other one.
+        let fetched = 2.0 * (self.rates.taken(SHARDED_PROBE, 2) - taken(SHARDED_PROBE));
         let sharded = Design {
             delay: taken(SHARDED) - word,
             alone: word,
             contended: word,
             stations: SHARDS,
-            transfer: self.transfer,
+            transfer: if fetched < 0.0 { 0.0 } else { fetched },
         };
         let lock_free = |name| Design::lock_free(taken(name));
         let designs = [

@@ -18,7 +18,7 @@ const TRIPS: u32 = 500;
 /// Alone on its cache lines.
 #[repr(align(128))]
 #[derive(Default)]
-struct Line<T>(T);
+pub(super) struct Line<T>(T);
 
 /// Returns the nanoseconds for a cache line to get from one core to another and be read there.
 #[expect(clippy::disallowed_methods, reason = "measuring is what this is for")]
@@ -70,11 +70,15 @@ pub(super) fn steps_of_a_nanosecond() -> f64 {
 
 /// Takes time, and touches no memory.
 fn spin(steps: u32) {
-    let mut state = black_box(1_u64);
+    black_box(spin_from(black_box(1), steps));
+}
+
+/// The same, from what was read before.
+fn spin_from(mut state: u64, steps: u32) -> u64 {
     for _ in 0..steps {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
     }
-    black_box(state);
+    state
 }
 
 /// What is done over and over.
@@ -82,25 +86,27 @@ pub(super) enum Probe {
     /// Draws a key, as every look-up does.
     Key,
     /// Adds to a counter that all share.
-    Atomic(Box<Counter>),
-    /// Locks, takes so many steps, and unlocks.
-    Mutex(Box<MutexLine>, u32),
-    /// The same as a reader.
-    RwLock(Box<RwLockLine>, u32),
+    Atomic(Box<Line<AtomicU64>>),
+    /// Locks, reads what lies beside the lock, takes so many steps, and unlocks.
+    Mutex(Box<Line<Mutex<u64>>>, u32),
+    /// The same as a reader, with one of so many locks.
+    RwLocks(Vec<Line<RwLock<u64>>>, u32),
 }
 
-/// A counter alone on its line.
-#[derive(Default)]
-pub(super) struct Counter(Line<AtomicU64>);
-/// A mutex alone on its line.
-#[derive(Default)]
-pub(super) struct MutexLine(Line<Mutex<()>>);
-/// A lock alone on its line.
-#[derive(Default)]
-pub(super) struct RwLockLine(Line<RwLock<()>>);
+impl Probe {
+    pub(super) fn rw_locks(count: u32, steps: u32) -> Self {
+        Self::RwLocks((0..count).map(|_| Line::default()).collect(), steps)
+    }
+}
 
 impl Work for Probe {
+    #[expect(clippy::cast_possible_truncation, reason = "an index, and small numbers of steps")]
     fn batch(&self, random: &mut Random, _: &mut impl Watch) -> u64 {
+        // As the sections of maps, these are now shorter, now longer.
+        let about = |steps: u32, key: u64| match steps {
+            0 => 0,
+            steps => steps / 2 + ((key >> 32) % u64::from(steps)) as u32,
+        };
         for _ in 0..BATCH {
             let key = black_box(mix(random.below(10_000)));
             match self {
@@ -108,16 +114,17 @@ impl Work for Probe {
                     black_box(key);
                 }
                 Self::Atomic(counter) => {
-                    counter.0.0.fetch_add(1, Ordering::Relaxed);
+                    counter.0.fetch_add(1, Ordering::Relaxed);
                 }
                 Self::Mutex(mutex, steps) => {
-                    let guard = mutex.0.0.lock().expect("no panic");
-                    spin(*steps);
+                    let guard = mutex.0.lock().expect("no panic");
+                    black_box(spin_from(*guard, about(*steps, key)));
                     drop(guard);
                 }
-                Self::RwLock(lock, steps) => {
-                    let guard = lock.0.0.read().expect("no panic");
-                    spin(*steps);
+                Self::RwLocks(locks, steps) => {
+                    let lock = &locks[key as usize % locks.len()];
+                    let guard = lock.0.read().expect("no panic");
+                    black_box(spin_from(*guard, about(*steps, key)));
                     drop(guard);
                 }
             }

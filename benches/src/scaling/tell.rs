@@ -41,8 +41,8 @@ const ASSUMPTIONS: [&str; 9] = [
      long that touches nothing. That this does not grow with more cores favours the mutex.",
     "RwLock: readers queue for the line of the lock's word. How long it keeps each is found from two cores that read-lock around a section as \
      long that touches nothing; that it does not grow favours the lock.",
-    "64 shards: all are used alike, so waiting is rare, but the line of a shard's word was written last by another core in all but 1 of N \
-     look-ups, and comes from there.",
+    "64 shards: all are used alike, so waiting is rare, but the line of a shard's word was written last by another core in all \
+     but 1 of N look-ups. What it costs to fetch it is found from two cores that read-lock one of 64 around a section as long.",
     "Queues are as mean value analysis has them: in the order of arrival, with exponentially distributed times.",
 ];
 
