@@ -139,7 +139,15 @@ async fn switching_every_event_under_load_disturbs_no_session() {
     count(&a, 0, clock);
     until("they are connected", || has(&b, 0, clock)).await;
     let sessions = |node: &Node| node.peers().status()[0].peers[0].sessions;
-    let before = (sessions(&a), sessions(&b));
+    // Both may have called, and it takes a moment until one of the two sessions is over.
+    let (mut before, mut same) = ((0, 0), 0);
+    until("they have settled on a session", || {
+        let now = (sessions(&a), sessions(&b));
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+        same == 100
+    })
+    .await;
     let apis = [api(&a, clock), api(&b, clock)];
     let words = ["clean", "simple", "advanced", "complete"];
     let levels = ["error", "user", "proto", "state", "data", "developer"];
