@@ -7,6 +7,7 @@ pub mod codec;
 pub mod grammar;
 pub mod memory;
 pub mod table;
+pub mod torture;
 pub mod tree;
 
 /// Returns the element that a small number picks; `None` of an empty slice.
