@@ -160,12 +160,16 @@ fn it_is_used_with_keys_and_outlives_the_daemon() {
     // A terminal may become small, and large again.
     top.master.resize(PtySize { rows: 3, cols: 12, ..SIZE }).unwrap();
     top.master.resize(SIZE).unwrap();
+    // While it rests, too.
+    top.press(" ");
+    top.until_there_is("PAUSED");
     daemon.0.kill().unwrap();
     daemon.0.wait().unwrap();
     top.until_there_is("STALE, trying again: ");
     top.until_there_is(r"\x07\e[2Jx");
     let mut daemon = Daemon::start(&arguments);
     daemon.until("stktabled runs");
+    top.press(" ");
     top.until_there_is("live");
     top.press("q");
     let ended = top.child.wait().unwrap();
@@ -254,6 +258,8 @@ fn haproxy_is_shown_too() {
     top.until_there_is("3 entries looked at");
     top.press("\x1b[D");
     top.until_rows("Largest gpc0 of mesh/clients", &["192.0.2.8", "198.51.100.1", "192.0.2.7"]);
+    top.press("/192.0.2.0/24\r");
+    top.until_rows("of mesh/clients in 192.0.2.0/24", &["192.0.2.8", "192.0.2.7", ""]);
     top.press("p");
     top.until("the peer", |lines| {
         lines.iter().any(|line| line.contains("mesh") && line.contains(" b "))

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use stktable_integration::Clock;
 use stktable_integration::runtime_api::server::Endpoint;
 
 use self::sampler::Sampler;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Top) -> Result<ExitCode, Box<dyn Error>> {
     let wanted =
         Wanted { table: args.table.clone(), by: args.by.clone(), prefix: args.prefix.clone() };
     if args.once || !io::stdout().is_terminal() {
-        let sample = sampler::look(&args.connect, &wanted)?;
+        let sample = sampler::look(&args.connect, &wanted, Clock::start())?;
         let mut state = State::new(args.connect.to_string(), wanted);
         state.take(Ok(sample));
         say(view::text(&state).trim_end());
@@ -84,7 +85,7 @@ fn show(
     let mut stale = true;
     loop {
         for sample in sampler.samples() {
-            stale |= !state.is_paused();
+            stale = true;
             state.take(sample);
         }
         if std::mem::take(&mut stale) {

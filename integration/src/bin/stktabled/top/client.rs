@@ -6,10 +6,13 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use stktable_integration::Clock;
 use stktable_integration::runtime_api::server::Endpoint;
 
 /// How long an answer may take to begin, and to go on.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long it may take to its end.
+const ANSWER_MAX_MS: u32 = 20_000;
 /// Bytes of an answer that are read. What is behind them is not looked at.
 const ANSWER_MAX: usize = 16 << 20;
 
@@ -48,7 +51,8 @@ trait Stream: Read + io::Write {}
 impl<T: Read + io::Write> Stream for T {}
 
 /// Sends one command, and returns what is answered.
-pub(super) fn ask(to: &Endpoint, command: &str) -> Result<Answer, AskError> {
+pub(super) fn ask(to: &Endpoint, command: &str, clock: Clock) -> Result<Answer, AskError> {
+    let end = clock.now() + ANSWER_MAX_MS;
     let failed = |error| AskError { to: to.to_string(), error };
     let mut stream = connect(to).map_err(failed)?;
     stream.write_all(format!("{command}\n").as_bytes()).map_err(failed)?;
@@ -66,6 +70,10 @@ pub(super) fn ask(to: &Endpoint, command: &str) -> Result<Answer, AskError> {
         }
         if bytes.len() >= ANSWER_MAX {
             break true;
+        }
+        if clock.now() >= end {
+            let slow = format!("the answer to `{command}` takes longer than {ANSWER_MAX_MS} ms");
+            return Err(failed(io::Error::new(io::ErrorKind::TimedOut, slow)));
         }
     };
     if is_cut {

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 /// A process at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sample {
+    /// When it was taken, on a clock of ours.
+    pub(super) at_ms: u64,
     /// Its name and version.
     pub(super) process: String,
     pub(super) up_seconds: u64,
@@ -113,7 +115,7 @@ fn table(line: &str) -> Option<Table> {
     let (name, ty) = rest.rsplit_once(", type: ")?;
     Some(Table {
         name: name.to_owned(),
-        ty: ty.to_owned(),
+        ty: printable(ty),
         size: size.parse().ok()?,
         used: used.split_whitespace().next()?.parse().ok()?,
     })
@@ -133,7 +135,7 @@ pub(super) fn entry_json(line: &str) -> Option<Entry> {
         key: printable(line.get("key")?.as_str()?),
         trackers: line.get("use").map(text).unwrap_or_default(),
         expires: line.get("exp").and_then(Value::as_u64).unwrap_or(0),
-        values: data.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        values: data.iter().map(|(name, value)| (printable(name), text(value))).collect(),
     })
 }
 

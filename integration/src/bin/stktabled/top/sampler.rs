@@ -1,13 +1,16 @@
 //! Asks the runtime API, again and again, beside the thread that draws.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use stktable_integration::Clock;
 use stktable_integration::runtime_api::server::Endpoint;
 
-use super::client::{AskError, ask};
+use super::client::{self, Answer, AskError};
 use super::model::{self, Entry, Sample, Talkers};
 use super::state::Wanted;
 
@@ -30,7 +33,8 @@ impl Sampler {
         let (send_wanted, receive_wanted) = mpsc::channel();
         let (send, samples) = mpsc::channel();
         thread::spawn(move || {
-            while send.send(look(&to, &wanted)).is_ok() {
+            let clock = Clock::start();
+            while send.send(look(&to, &wanted, clock)).is_ok() {
                 match receive_wanted.recv_timeout(every) {
                     // At once, and the last of them.
                     Ok(newer) => wanted = receive_wanted.try_iter().last().unwrap_or(newer),
@@ -55,9 +59,11 @@ impl Sampler {
 }
 
 /// Looks once.
-pub(super) fn look(to: &Endpoint, wanted: &Wanted) -> Looked {
-    let (process, up_seconds) = model::info(&ask(to, "show info")?.text);
-    let mut tables = model::tables(&ask(to, "show table")?.text);
+pub(super) fn look(to: &Endpoint, wanted: &Wanted, clock: Clock) -> Looked {
+    let at_ms = clock.now().0;
+    let ask = |command: &str| client::ask(to, command, clock);
+    let (process, up_seconds) = model::info(&ask("show info")?.text);
+    let mut tables = model::tables(&ask("show table")?.text);
     // As they were declared, which is from the end.
     tables.reverse();
     let chosen = match &wanted.table {
@@ -65,17 +71,17 @@ pub(super) fn look(to: &Endpoint, wanted: &Wanted) -> Looked {
         None => tables.first().map(|table| table.name.clone()),
     };
     let talkers = match chosen {
-        Some(table) => talkers(to, &table, wanted)?,
+        Some(table) => talkers(&ask, &table, wanted)?,
         None => Talkers::default(),
     };
-    let peers = model::peers(&ask(to, "show peers")?.text);
-    let sums = ask(to, "show aggregate")?.text;
+    let peers = model::peers(&ask("show peers")?.text);
+    let sums = ask("show aggregate")?.text;
     let aggregates = match sums.starts_with("id=") {
         true => sums.lines().filter(|line| !line.is_empty()).map(model::printable).collect(),
         // None, or a process that has no such thing.
         false => Vec::new(),
     };
-    Ok(Sample { process, up_seconds, tables, talkers, peers, aggregates })
+    Ok(Sample { at_ms, process, up_seconds, tables, talkers, peers, aggregates })
 }
 
 /// A word of a command, as it is.
@@ -90,11 +96,14 @@ fn quoted(word: &str) -> String {
     quoted
 }
 
-fn talkers(to: &Endpoint, table: &str, wanted: &Wanted) -> Result<Talkers, AskError> {
+/// Asks one question.
+type Ask<'a> = dyn Fn(&str) -> Result<Answer, AskError> + 'a;
+
+fn talkers(ask: &Ask<'_>, table: &str, wanted: &Wanted) -> Result<Talkers, AskError> {
     let name = quoted(table);
-    let one = ask(to, &format!("show table {name} limit 1 json"))?.text;
+    let one = ask(&format!("show table {name} limit 1 json"))?.text;
     if !one.starts_with('{') && one.contains("Optional argument only supports") {
-        return other(to, table, wanted);
+        return other(ask, table, wanted);
     }
     let mut found = Talkers { table: table.to_owned(), ..Talkers::default() };
     if !one.starts_with('{') {
@@ -108,7 +117,7 @@ fn talkers(to: &Endpoint, table: &str, wanted: &Wanted) -> Result<Talkers, AskEr
         "show table {name} top {TALKERS_MAX} by data.{by}{} json",
         prefix.unwrap_or_default()
     );
-    let answer = ask(to, &asked)?;
+    let answer = ask(&asked)?;
     match answer.text.starts_with('{') {
         true => found.entries = answer.text.lines().filter_map(model::entry_json).collect(),
         false => found.wrong = Some(model::printable(answer.text.trim())),
@@ -118,14 +127,19 @@ fn talkers(to: &Endpoint, table: &str, wanted: &Wanted) -> Result<Talkers, AskEr
 }
 
 /// HAProxy prints entries in no order, so they are sorted here, as many as fit into an answer.
-fn other(to: &Endpoint, table: &str, wanted: &Wanted) -> Result<Talkers, AskError> {
-    let answer = ask(to, &format!("show table {}", quoted(table)))?;
+fn other(ask: &Ask<'_>, table: &str, wanted: &Wanted) -> Result<Talkers, AskError> {
+    let answer = ask(&format!("show table {}", quoted(table)))?;
     let mut entries: Vec<Entry> = answer.text.lines().filter_map(model::entry_line).collect();
     let looked = entries.len();
     let fields = fields(entries.iter().take(1).cloned());
     let by = choose(&fields, wanted.by.as_deref()).unwrap_or_default();
     if let Some(prefix) = &wanted.prefix {
-        entries.retain(|entry| entry.key.starts_with(prefix));
+        // A network, or else what keys begin with.
+        let network: Option<IpNet> = prefix.parse().ok();
+        entries.retain(|entry| match (network, entry.key.parse::<IpAddr>()) {
+            (Some(network), Ok(address)) => network.contains(&address),
+            _ => entry.key.starts_with(prefix),
+        });
     }
     entries.sort_by_key(|entry| Reverse(entry.number(&by)));
     entries.truncate(TALKERS_MAX);

@@ -46,7 +46,8 @@ pub(super) struct State {
     pub(super) input: Option<String>,
     wanted: Wanted,
     paused: bool,
-    history: HashMap<String, VecDeque<u64>>,
+    /// By table: when, and how many entries it had.
+    history: HashMap<String, VecDeque<(u64, u64)>>,
 }
 
 impl State {
@@ -75,7 +76,8 @@ impl State {
     /// Takes what was found.
     pub(super) fn take(&mut self, looked: Looked) {
         let sample = match looked {
-            _ if self.paused => return,
+            // That it is gone is told all the same.
+            Ok(_) if self.paused => return,
             Ok(sample) => sample,
             Err(error) => {
                 self.stale = Some(error.to_string());
@@ -89,7 +91,7 @@ impl State {
             if numbers.len() == HISTORY {
                 numbers.pop_front();
             }
-            numbers.push_back(table.used);
+            numbers.push_back((sample.at_ms, table.used));
         }
         self.row = self.row.min(sample.talkers.entries.len().saturating_sub(1));
         self.sample = Some(sample);
@@ -97,7 +99,16 @@ impl State {
 
     /// How many entries a table had, until now.
     pub(super) fn history(&self, table: &Table) -> impl Iterator<Item = u64> {
-        self.history.get(&table.name).into_iter().flatten().copied()
+        self.history.get(&table.name).into_iter().flatten().map(|(_, used)| *used)
+    }
+
+    /// By how many entries a table grew, or shrank, in a second, as of the last two samples.
+    pub(super) fn change(&self, table: &Table) -> Option<i64> {
+        let mut last = self.history.get(&table.name)?.iter().rev();
+        let ((now, used), (before, used_before)) = (last.next()?, last.next()?);
+        let ms = i64::try_from(now.checked_sub(*before)?).ok().filter(|ms| *ms > 0)?;
+        let grown = i64::try_from(*used).ok()?.checked_sub(i64::try_from(*used_before).ok()?)?;
+        Some(grown.saturating_mul(1_000) / ms)
     }
 
     /// The table that is looked at.

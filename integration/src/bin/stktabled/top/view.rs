@@ -92,15 +92,6 @@ fn bars(numbers: impl Iterator<Item = u64>) -> String {
     numbers.iter().map(bar).collect()
 }
 
-/// What a number was a sample ago, and is now.
-fn change(mut numbers: impl DoubleEndedIterator<Item = u64>) -> String {
-    match (numbers.next_back(), numbers.next_back()) {
-        (Some(now), Some(before)) if now >= before => format!("+{}", now - before),
-        (Some(now), Some(before)) => format!("-{}", before - now),
-        _ => String::new(),
-    }
-}
-
 fn draw_tables(state: &State, sample: &Sample, frame: &mut Frame<'_>, area: Rect) {
     let chosen = state.table();
     // The chosen one is among them.
@@ -111,15 +102,14 @@ fn draw_tables(state: &State, sample: &Sample, frame: &mut Frame<'_>, area: Rect
         let is_chosen = Some(table.name.as_str()) == chosen;
         let mark = if is_chosen { "> " } else { "  " };
         let full = table.used * 100 / table.size.max(1);
-        let numbers: Vec<_> = state.history(table).collect();
         let row = Row::new(vec![
             Cell::from(format!("{mark}{}", printable(&table.name))),
             Cell::from(table.ty.clone()),
             right(table.used.to_string()),
             right(table.size.to_string()),
             right(format!("{full}%")),
-            right(change(numbers.iter().copied())),
-            Cell::from(bars(numbers.into_iter())),
+            right(state.change(table).map_or(String::new(), |change| format!("{change:+}"))),
+            Cell::from(bars(state.history(table))),
         ]);
         if is_chosen { row.bold() } else { row }
     });
@@ -129,10 +119,10 @@ fn draw_tables(state: &State, sample: &Sample, frame: &mut Frame<'_>, area: Rect
         Constraint::Length(10),
         Constraint::Length(10),
         Constraint::Length(5),
-        Constraint::Length(9),
+        Constraint::Length(10),
         Constraint::Fill(3),
     ];
-    let head = ["  table", "keys", "used", "size", "full", "change", "entries until now"];
+    let head = ["  table", "keys", "used", "size", "full", "+ a second", "entries until now"];
     let head = Row::new(head.into_iter().enumerate().map(|(at, name)| match at {
         2..=5 => right(name.to_owned()),
         _ => Cell::from(name),
@@ -375,9 +365,10 @@ mod tests {
             ..Talkers::default()
         };
         let mut state = State::new("/run/x.sock".to_owned(), Wanted::default());
-        for used in [10, 50, 100] {
+        for (at_ms, used) in [(0, 10), (2_000, 50), (4_000, 100)] {
             let tables = vec![table("mesh/clients", used), table("other", 0)];
             let sample = Sample {
+                at_ms,
                 process: "stktabled 0.1.0".to_owned(),
                 up_seconds: 90_061,
                 tables,
@@ -407,7 +398,7 @@ mod tests {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
             words(&lines[2]),
-            [">", "mesh/clients", "ip", "100", "200", "50%", "+50", "▁▄█"]
+            [">", "mesh/clients", "ip", "100", "200", "50%", "+25", "▁▄█"]
         );
         let at =
             lines.iter().position(|line| line == "Largest http_req_rate of mesh/clients").unwrap();
