@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 
 # Here a missing HAProxy, varnishtest or chromium is an error, not a reason to pass by.
 export STKTABLED_REQUIRE_HAPROXY=1 STKTABLED_REQUIRE_VARNISHTEST=1 STKTABLED_REQUIRE_CHROMIUM=1
-cargo test --workspace
+# Many tests wait for other processes, so there is room for more of them than there are cores.
+RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --workspace
 
 # What is off by default.
 cargo test -p ebtree --all-features --lib --test serde --test reclaimers
